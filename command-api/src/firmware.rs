@@ -12,6 +12,8 @@ mod model;
 mod pins;
 mod removal;
 mod retire;
+mod sign;
+pub(crate) mod signatures;
 mod upload;
 
 pub(crate) use delete::{__path_delete_firmware, delete_firmware};
@@ -23,6 +25,7 @@ pub(crate) use list::{__path_list_firmware, list_firmware};
 pub(crate) use model::{object_path, objects_of};
 pub(crate) use pins::release_stale;
 pub(crate) use retire::{__path_deprecate_firmware, __path_withdraw_firmware, deprecate_firmware, withdraw_firmware};
+pub(crate) use sign::{__path_sign_firmware, sign_firmware};
 pub(crate) use upload::{__path_upload_firmware, upload_firmware};
 
 use crate::state::App;

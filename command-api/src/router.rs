@@ -76,6 +76,7 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(firmware::firmware_events))
         .routes(routes!(firmware::deprecate_firmware))
         .routes(routes!(firmware::withdraw_firmware))
+        .routes(routes!(firmware::sign_firmware))
         .routes(routes!(campaigns::list_campaigns, campaigns::create_campaign))
         .routes(routes!(
             campaigns::get_campaign,
@@ -171,6 +172,8 @@ fn of_tenants() -> OpenApiRouter<App> {
         .routes(routes!(tenants::get_chirpstack, tenants::connect_chirpstack, tenants::disconnect_chirpstack))
         .routes(routes!(tenants::suspend_tenant))
         .routes(routes!(tenants::reinstate_tenant))
+        .routes(routes!(tenants::list_trusted_keys, tenants::trust_key))
+        .routes(routes!(tenants::distrust_key))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
 }
 

@@ -17,6 +17,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use object_store::ObjectStore;
 use projections::{Db, Projections};
 use runtime::lifecycle::Tasks;
+use runtime::outward::Outward;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use trust::TokenHasher;
@@ -82,6 +83,8 @@ pub struct ApiConfig {
     pub transfer_limits: TransferLimits,
     /// Proxies whose word about the client's address is taken.
     pub trusted_proxies: TrustedProxies,
+    /// Where addresses that tenants set may lead.
+    pub outward: Outward,
     /// Pause before an update's second attempt, in seconds.
     pub retry_backoff_s: u32,
     /// From dispatch to the device's answer, in seconds.
@@ -113,6 +116,7 @@ impl ApiConfig {
             rate_limits: RateLimits::default(),
             transfer_limits: TransferLimits::default(),
             trusted_proxies: TrustedProxies::default(),
+            outward: Outward::default(),
             retry_backoff_s: limits.backoff_s,
             dispatch_patience_s: limits.dispatch_s,
             store_directory: None,

@@ -14,6 +14,7 @@ mod model;
 pub(crate) mod quotas;
 mod requests;
 mod standing;
+mod trusted_keys;
 
 pub(crate) use amend::{__path_amend_tenant, amend_tenant};
 pub(crate) use chirpstack::{
@@ -29,3 +30,6 @@ pub(crate) use get::{
 };
 pub(crate) use known::Tenants;
 pub(crate) use standing::{__path_reinstate_tenant, __path_suspend_tenant, reinstate_tenant, suspend_tenant};
+pub(crate) use trusted_keys::{
+    __path_distrust_key, __path_list_trusted_keys, __path_trust_key, distrust_key, list_trusted_keys, trust_key,
+};

@@ -158,10 +158,19 @@ pub struct RolloutView {
     pub rollback: Option<RollbackView>,
     /// The zones of its devices. Empty unless its windows follow the zone of each device.
     pub zones: Vec<Option<String>>,
-    /// Nothing may be dispatched to devices of its tenant.
-    pub frozen: bool,
+    /// Why nothing of it may be dispatched, if so.
+    pub kept_back: Option<KeptBack>,
     /// When the last time ended in which nothing might be dispatched. What waits for devices waits its whole time again from here.
     pub released_at: Option<DateTime<Utc>>,
+}
+
+/// Why nothing of a campaign may be dispatched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptBack {
+    /// Nothing may be dispatched to devices of its tenant.
+    Freeze,
+    /// Its firmware lacks signatures that the tenant asks for.
+    Signatures,
 }
 
 /// A device that failed in at least one attempt.
@@ -223,10 +232,10 @@ pub enum RolloutStep {
 /// Decides the next steps. The same view always gives the same steps.
 pub fn decide(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
     let steps = decide_by_status(view, now);
-    if view.frozen { without_dispatch(view, steps) } else { steps }
+    if view.kept_back.is_some() { without_dispatch(view, steps) } else { steps }
 }
 
-/// While the tenant is frozen, nothing begins and unanswered grants are taken back, as in a pause. What has begun is judged as ever, but devices
+/// While it is kept back, nothing begins and unanswered grants are taken back, as in a pause. What has begun is judged as ever, but devices
 /// that could not be reached close no gate.
 fn without_dispatch(view: &RolloutView, mut steps: Vec<RolloutStep>) -> Vec<RolloutStep> {
     steps.retain(|step| {

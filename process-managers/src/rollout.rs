@@ -114,12 +114,14 @@ async fn roll(context: &Context, row: &WorkRow) -> Result<Progress, ReconcileErr
     Ok(Progress::of(moved).and(due))
 }
 
-/// Which unanswered grants are sent again: none while the tenant is frozen. Those that were not carried before the window closed wait for the next one; a rollback ignores
+/// Which unanswered grants are sent again: none while the campaign is kept back. Those that were not carried before the window closed wait for the next one; a rollback ignores
 /// windows. In a campaign that is over, also in a paused one, devices that never began expire with it.
 fn carried_again(rollout: &RolloutView, now: DateTime<Utc>) -> Vec<Unanswered> {
     let over = (rollout.is_over(now) && rollout.rollback.is_none()).then_some(Unanswered::NotReached);
     match rollout.status {
-        CampaignStatus::RollingBack | CampaignStatus::Running if rollout.frozen => over.into_iter().collect(),
+        CampaignStatus::RollingBack | CampaignStatus::Running if rollout.kept_back.is_some() => {
+            over.into_iter().collect()
+        }
         CampaignStatus::RollingBack => vec![Unanswered::All],
         CampaignStatus::Running => [Some(Unanswered::MayBegin(now)), over].into_iter().flatten().collect(),
         CampaignStatus::Paused => over.into_iter().collect(),

@@ -24,6 +24,7 @@ pub mod rollbacks;
 pub mod rollout;
 pub mod schedule;
 pub mod selection;
+mod signatures;
 pub mod statistics;
 mod sweep;
 pub mod tenants;

@@ -25,6 +25,8 @@ pub struct Outward {
     pub networks: Vec<Network>,
     /// For development.
     pub loopback: bool,
+    /// Hosts that the operator has named: their addresses are not judged.
+    pub hosts: Vec<String>,
 }
 
 impl Outward {
@@ -44,6 +46,9 @@ impl Outward {
         if addresses.is_empty() {
             return Err(io::Error::new(ErrorKind::NotFound, "the name has no address"));
         }
+        if self.hosts.iter().any(|named| named.eq_ignore_ascii_case(host)) {
+            return Ok(addresses);
+        }
         match addresses.iter().find(|address| !self.admits(address.ip())) {
             Some(refused) => Err(io::Error::new(
                 ErrorKind::PermissionDenied,
@@ -51,6 +56,13 @@ impl Outward {
             )),
             None => Ok(addresses),
         }
+    }
+
+    /// Whether a host is an address, and one that is not admitted. A name is judged when it is connected to.
+    pub fn refuses(&self, host: &str) -> bool {
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        let is_named = self.hosts.iter().any(|named| named.eq_ignore_ascii_case(bare));
+        bare.parse().is_ok_and(|address| !is_named && !self.admits(address))
     }
 
     /// Connects to a host within [`CONNECT_TIMEOUT`].
@@ -170,10 +182,10 @@ mod tests {
     #[test]
     fn networks_of_the_house_and_loopback_are_admitted_where_it_is_said() {
         let networks = vec!["10.1.0.0/16".parse().unwrap(), "fd00:1::/32".parse().unwrap()];
-        let outward = Outward { networks, loopback: false };
+        let outward = Outward { networks, ..Outward::default() };
         assert!(admits(&outward, "10.1.2.3") && admits(&outward, "::ffff:10.1.2.3") && admits(&outward, "fd00:1::5"));
         assert!(!admits(&outward, "10.2.0.1") && !admits(&outward, "127.0.0.1") && !admits(&outward, "fd00:2::5"));
-        let development = Outward { networks: vec![], loopback: true };
+        let development = Outward { loopback: true, ..Outward::default() };
         assert!(admits(&development, "127.0.0.1") && admits(&development, "::1"));
         assert!(!admits(&development, "10.1.2.3") && !admits(&development, "169.254.169.254"));
     }
@@ -185,7 +197,10 @@ mod tests {
             assert_ne!(refused.kind(), ErrorKind::ConnectionRefused, "{host} was tried");
         }
         assert_eq!(Outward::default().resolve("localhost", 1).await.unwrap_err().kind(), ErrorKind::PermissionDenied);
-        let development = Outward { networks: vec![], loopback: true };
+        let named = Outward { hosts: vec!["localhost".to_owned(), "::1".to_owned()], ..Outward::default() };
+        assert!(named.resolve("LOCALHOST", 1).await.is_ok() && named.resolve("127.0.0.1", 1).await.is_err());
+        assert!(named.refuses("127.0.0.1") && !named.refuses("[::1]") && !named.refuses("localhost"));
+        let development = Outward { loopback: true, ..Outward::default() };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         development.connect("127.0.0.1", listener.local_addr().unwrap().port()).await.unwrap();
     }

@@ -14,9 +14,7 @@ pub use cosign::{CosignBundle, InvalidBundle};
 pub use manifest::{MANIFEST_SCHEME, Manifest};
 pub use minisign::{InvalidMinisign, MinisignSignature};
 pub use signing_key::{InvalidSigningKey, SigningKey};
-pub use verification_key::{
-    Algorithm, InvalidVerificationKey, VERIFICATION_KEY_MAX_BYTES, VerificationKey, VerificationKeyId,
-};
+pub use verification_key::{Algorithm, InvalidVerificationKey, VERIFICATION_KEY_MAX_BYTES, VerificationKey};
 
 /// Bytes of an Ed25519 signature.
 pub const SIGNATURE_BYTES: usize = 64;

@@ -1,8 +1,11 @@
-//! The ChirpStack of the default tenant, from flags and environment.
+//! The ChirpStack of the default tenant, and where those of other tenants may be, from flags and environment.
 
 use anyhow::{Result, bail};
 use clap::Args;
 use command_api::ChirpStackSettings;
+use reqwest::Url;
+use runtime::network::Network;
+use runtime::outward::Outward;
 use trust::SecretValue;
 
 /// Where the ChirpStack of the default tenant is. Other tenants are connected with `PUT /tenants/{id}/chirpstack`.
@@ -17,9 +20,21 @@ pub struct ChirpStackArgs {
     /// API key of that tenant
     #[arg(long, env = "CHIRPSTACK_API_KEY", hide_env_values = true)]
     pub chirpstack_api_key: Option<String>,
+    /// Networks in which the addresses that tenants set may be, beside the public one, such as 10.20.0.0/16, separated by commas; in
+    /// development the machine itself is admitted, too
+    #[arg(long, value_delimiter = ',', env = "WAYBILL_OUTWARD_NETWORKS")]
+    pub outward_networks: Vec<Network>,
 }
 
 impl ChirpStackArgs {
+    /// Where addresses that tenants set may lead. The address of the configuration is not judged.
+    pub fn outward(&self, development: bool) -> Outward {
+        let url = self.chirpstack_api_url.as_deref().and_then(|url| Url::parse(url).ok());
+        let hosts = url.as_ref().and_then(Url::host_str).map(|host| host.trim_matches(['[', ']']).to_owned());
+        let networks = self.outward_networks.clone();
+        Outward { networks, loopback: development, hosts: hosts.into_iter().collect() }
+    }
+
     /// None if none is given. Without all three there is no connection.
     pub fn settings(&self) -> Result<Option<ChirpStackSettings>> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
@@ -44,7 +59,12 @@ mod tests {
     fn all_three_are_given_or_none() {
         let args = |texts: [&str; 3]| {
             let [url, tenant, key] = texts.map(|text| Some(text.to_owned()));
-            ChirpStackArgs { chirpstack_api_url: url, chirpstack_tenant_id: tenant, chirpstack_api_key: key }
+            ChirpStackArgs {
+                chirpstack_api_url: url,
+                chirpstack_tenant_id: tenant,
+                chirpstack_api_key: key,
+                ..ChirpStackArgs::default()
+            }
         };
         assert!(ChirpStackArgs::default().settings().unwrap().is_none());
         assert!(args(["", "", ""]).settings().unwrap().is_none());

@@ -321,6 +321,7 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
         rate_limits: args.edges.rate_limits(),
         transfer_limits: args.edges.transfer_limits(),
         trusted_proxies: args.edges.trusted_proxies(),
+        outward: args.chirpstack.outward(args.development),
         ..ApiConfig::new(token_rules(args, secrets.jwt)?, secrets.download, secrets.credentials, args.download_origin())
     };
     Ok(ApiState {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::extract::multipart::{Field, MultipartError};
 use axum::http::{StatusCode, header};
+use blake2::Blake2b512;
 use bytes::Bytes;
 use chrono::TimeDelta;
 use domain::firmware::{Firmware, FirmwareBytes};
@@ -42,19 +43,28 @@ pub(super) struct Incoming {
     /// None once the bytes are kept or removed.
     path: Option<ObjectPath>,
     pub(super) bytes: FirmwareBytes,
+    /// What minisign signs, if it was asked for.
+    pub(super) blake2b_512: Option<[u8; 64]>,
 }
 
-/// Stores a part of the upload while measuring it.
-pub(super) async fn receive(app: &App, field: &mut Field<'_>, progress: &mut Progress) -> Result<Incoming, Problem> {
+/// Stores a part of the upload while measuring it. `for_minisign`: also what minisign signs.
+pub(super) async fn receive(
+    app: &App,
+    field: &mut Field<'_>,
+    progress: &mut Progress,
+    for_minisign: bool,
+) -> Result<Incoming, Problem> {
     let path = incoming_path(clock::new_id());
     let disposition = field.headers().get(header::CONTENT_DISPOSITION);
     let filename = disposition.and_then(|header| filename::uploaded(header.as_bytes()));
     let upload = app.objects.put_multipart(&path).await.map_err(broken_store)?;
     let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
-    match copy(app, &mut writer, field, progress).await {
-        Ok(measured) => {
+    let measured = Measured { blake2: for_minisign.then(Blake2b512::default), ..Measured::default() };
+    match copy(app, &mut writer, field, progress, measured).await {
+        Ok(mut measured) => {
+            let blake2b_512 = measured.blake2.take().map(|hash| hash.finalize().into());
             let bytes = measured.finish(filename);
-            let incoming = Incoming { app: app.clone(), path: Some(path), bytes };
+            let incoming = Incoming { app: app.clone(), path: Some(path), bytes, blake2b_512 };
             writer.finish().await.map_err(broken_store)?;
             Ok(incoming)
         }
@@ -70,8 +80,8 @@ async fn copy(
     writer: &mut WriteMultipart,
     field: &mut Field<'_>,
     progress: &mut Progress,
+    mut measured: Measured,
 ) -> Result<Measured, Problem> {
-    let mut measured = Measured::default();
     loop {
         let Some(chunk) = next_chunk(app, field, progress).await? else { return Ok(measured) };
         measured.update(&chunk);
@@ -178,6 +188,7 @@ struct Measured {
     md5: Md5,
     sha1: Sha1,
     sha256: Sha256,
+    blake2: Option<Blake2b512>,
 }
 
 impl Measured {
@@ -186,6 +197,9 @@ impl Measured {
         self.md5.update(chunk);
         self.sha1.update(chunk);
         self.sha256.update(chunk);
+        if let Some(blake2) = &mut self.blake2 {
+            blake2.update(chunk);
+        }
     }
 
     fn finish(self, filename: Option<String>) -> FirmwareBytes {

@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use domain::Sealed;
 use domain::firmware::{FirmwareBytes, FirmwareMetadata, UpdateType};
 use domain::values::{TAGS_MAX, is_short_text};
 use domain::version::{VersionRequirement, compare_hardware};
-use domain::{FirmwareId, Sealed, TenantId};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -110,10 +110,6 @@ impl UploadMetadata {
             checks.fail("file", "is empty");
         }
         checks.finish()
-    }
-
-    pub(super) fn firmware_id(&self, tenant: &TenantId) -> FirmwareId {
-        FirmwareId::derive(tenant, &self.device_model, self.component(), &self.version)
     }
 
     fn component(&self) -> &str {

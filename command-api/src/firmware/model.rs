@@ -14,6 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::signatures::SignatureBody;
 use crate::download::DownloadsBody;
 use crate::http::Done;
 
@@ -50,6 +51,8 @@ pub(crate) struct FirmwareBody {
     checksum_sha256: String,
     /// Live campaigns that use it.
     pinned_by: Vec<String>,
+    /// By keys that the tenant trusted when they came.
+    signatures: Vec<SignatureBody>,
     created_at: Option<DateTime<Utc>>,
     /// Only in the reply to `GET` of one firmware.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,7 +87,9 @@ impl FirmwareBody {
         let created_at = origin.map(|origin| origin.at);
         let (metadata, bytes) = firmware.content.clone()?;
         let pinned_by = firmware.pinned_by.iter().map(ToString::to_string).collect();
-        Some(Self::new(id.to_string(), firmware.status.word(), metadata, bytes, pinned_by, created_at))
+        let signatures = firmware.signatures.iter().map(SignatureBody::from).collect();
+        let body = Self::new(id.to_string(), firmware.status.word(), metadata, bytes, pinned_by, created_at);
+        Some(Self { signatures, ..body })
     }
 
     fn new(
@@ -122,6 +127,7 @@ impl FirmwareBody {
             checksum_sha1: bytes.sha1,
             checksum_sha256: bytes.sha256.to_string(),
             pinned_by,
+            signatures: vec![],
             created_at,
             downloads: None,
             needed_for_rollback: None,
@@ -144,7 +150,9 @@ impl FirmwareBody {
 impl From<FirmwareRow> for FirmwareBody {
     fn from(row: FirmwareRow) -> Self {
         let pinned_by = row.pinned_by.into_iter().collect();
-        Self::new(row.firmware_id, &row.status, row.metadata, row.bytes, pinned_by, Some(row.created_at))
+        let signatures = row.signatures.iter().map(SignatureBody::from).collect();
+        let body = Self::new(row.firmware_id, &row.status, row.metadata, row.bytes, pinned_by, Some(row.created_at));
+        Self { signatures, ..body }
     }
 }
 

@@ -4,9 +4,14 @@
 //! that fails at any step leaves nothing that can be downloaded.
 
 use axum::extract::State;
+use axum::extract::multipart::Field;
 use axum::response::{IntoResponse, Response};
-use domain::Key;
-use domain::firmware::{Deletion, Firmware, FirmwareCommand, FirmwareStatus, RollbackNeed};
+use domain::firmware::{
+    Deletion, Firmware, FirmwareCommand, FirmwareMetadata, FirmwareSignature, FirmwareStatus, RollbackNeed,
+    SIGNATURES_MAX,
+};
+use domain::tenant::Tenant;
+use domain::{FirmwareId, Key};
 use event_store::CommandHash;
 use serde_json::json;
 use utoipa::ToSchema;
@@ -15,6 +20,7 @@ use super::incoming::{Incoming, arriving, broken_store, discard, next_chunk, rec
 use super::metadata::UploadMetadata;
 use super::model::{FirmwareBody, location};
 use super::removal::{self, Kept};
+use super::signatures::{self, SIGNATURE_PART_MAX_BYTES, SignatureRequest, Signed};
 use crate::auth::Caller;
 use crate::devices::key::claim_for;
 use crate::http::commands::CommandHeaders;
@@ -38,12 +44,19 @@ pub(crate) struct UploadForm {
     metadata: UploadMetadata,
     #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
     file: String,
+    /// A signature of the manifest, as `waybill firmware sign` prints it; may come more than once.
+    signature: Option<SignatureRequest>,
+    /// A `.minisig` file over the bytes; may come more than once.
+    minisign: Option<String>,
+    /// A bundle of cosign over the bytes; may come more than once.
+    cosign_bundle: Option<String>,
 }
 
 /// Upload a firmware
 ///
-/// Multipart with the parts `metadata` (JSON) and `file`, in any order. The same bytes again: 200 with the existing firmware. Other bytes
-/// for the same model, component and version: 409. Given sizes and digests must match.
+/// Multipart with the parts `metadata` (JSON) and `file`, in any order, and with up to 16 signatures in further parts: `signature`, `minisign`,
+/// `cosign_bundle`. Each must be by a key that the tenant trusts, else nothing is kept. The same bytes again: 200 with the existing firmware, which gets the
+/// signatures that it lacks. Other bytes for the same model, component and version: 409. Given sizes and digests must match.
 #[utoipa::path(
     post, path = "/firmware", tag = "firmware", params(CommandHeaders),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
@@ -62,10 +75,11 @@ pub(crate) async fn upload_firmware(
     form: Form,
 ) -> Result<Response, Problem> {
     let _transfer = app.transfers.upload(&caller.tenant)?;
+    let tenant = app.tenants.get(&caller.tenant).await?;
     let mut parts = Parts::default();
-    let read = parts.read(&app, form).await;
-    let (metadata, incoming) = match (read, parts) {
-        (Ok(()), Parts { metadata: Some(metadata), file: Some(file) }) => (metadata, file),
+    let read = parts.read(&app, &tenant, form).await;
+    let (metadata, incoming, signatures) = match (read, parts) {
+        (Ok(()), Parts { metadata: Some(metadata), file: Some(file), signatures }) => (metadata, file, signatures),
         (read, parts) => {
             let missing = if parts.metadata.is_none() { "metadata" } else { "file" };
             if let Some(file) = parts.file {
@@ -74,7 +88,32 @@ pub(crate) async fn upload_firmware(
             return Err(read.err().unwrap_or_else(|| Problem::invalid(missing, "this part is missing")));
         }
     };
-    store(&app, &caller, &envelope, metadata, incoming).await
+    match checked(metadata, &incoming, &signatures, &tenant) {
+        Ok(upload) => store(&app, &caller, &envelope, upload, incoming).await,
+        Err(problem) => {
+            incoming.drop_bytes().await;
+            Err(problem)
+        }
+    }
+}
+
+/// What is said of the bytes, checked with them.
+struct Upload {
+    metadata: FirmwareMetadata,
+    signatures: Vec<FirmwareSignature>,
+}
+
+fn checked(
+    metadata: UploadMetadata,
+    incoming: &Incoming,
+    signatures: &[SignatureRequest],
+    tenant: &Tenant,
+) -> Result<Upload, Problem> {
+    metadata.check_bytes(&incoming.bytes)?;
+    let metadata = metadata.into_domain();
+    let signed = Signed { metadata: &metadata, bytes: &incoming.bytes, blake2b_512: incoming.blake2b_512 };
+    let signatures = signatures::checked("signature", signatures, tenant, &signed)?;
+    Ok(Upload { metadata, signatures })
 }
 
 /// The parts read so far.
@@ -82,35 +121,38 @@ pub(crate) async fn upload_firmware(
 struct Parts {
     metadata: Option<UploadMetadata>,
     file: Option<Incoming>,
+    signatures: Vec<SignatureRequest>,
 }
 
 impl Parts {
-    async fn read(&mut self, app: &App, mut form: Form) -> Result<(), Problem> {
+    async fn read(&mut self, app: &App, tenant: &Tenant, mut form: Form) -> Result<(), Problem> {
         let mut progress = Progress::new(app.config.upload_least);
         while let Some(mut field) = arriving(app, form.next_part()).await? {
             match field.name().unwrap_or_default() {
                 "metadata" if self.metadata.is_none() => {
-                    let mut text = Vec::new();
-                    while let Some(chunk) = next_chunk(app, &mut field, &mut progress).await? {
-                        if text.len() + chunk.len() > METADATA_MAX_BYTES {
-                            return Err(Problem::invalid(
-                                "metadata",
-                                format!("larger than {METADATA_MAX_BYTES} bytes"),
-                            ));
-                        }
-                        text.extend_from_slice(&chunk);
-                    }
+                    let text = text_of(app, &mut field, &mut progress, "metadata", METADATA_MAX_BYTES).await?;
                     let metadata: UploadMetadata = body::parse(&text)?;
                     metadata.check()?;
                     self.metadata = Some(metadata);
                 }
                 "file" if self.file.is_none() => {
-                    self.file = Some(receive(app, &mut field, &mut progress).await?);
+                    self.file = Some(receive(app, &mut field, &mut progress, !tenant.trusted_keys.is_empty()).await?);
+                }
+                "signature" | "minisign" | "cosign_bundle" => {
+                    if self.signatures.len() >= SIGNATURES_MAX {
+                        return Err(Problem::invalid("signature", format!("at most {SIGNATURES_MAX}")));
+                    }
+                    let name = field.name().unwrap_or_default().to_owned();
+                    let text = text_of(app, &mut field, &mut progress, &name, SIGNATURE_PART_MAX_BYTES).await?;
+                    self.signatures.push(SignatureRequest::of_part(&name, &text)?);
                 }
                 name @ ("metadata" | "file") => return Err(Problem::invalid(name, "this part is given twice")),
                 name => {
                     let name: String = name.chars().take(PART_NAME_SHOWN_CHARS).collect();
-                    return Err(Problem::invalid(name, "no such part; the parts are metadata and file"));
+                    return Err(Problem::invalid(
+                        name,
+                        "no such part; the parts are metadata, file, signature, minisign and cosign_bundle",
+                    ));
                 }
             }
         }
@@ -118,24 +160,37 @@ impl Parts {
     }
 }
 
+/// A small part, whole.
+async fn text_of(
+    app: &App,
+    field: &mut Field<'_>,
+    progress: &mut Progress,
+    name: &str,
+    max_bytes: usize,
+) -> Result<Vec<u8>, Problem> {
+    let mut text = Vec::new();
+    while let Some(chunk) = next_chunk(app, field, progress).await? {
+        if text.len() + chunk.len() > max_bytes {
+            return Err(Problem::invalid(name, format!("larger than {max_bytes} bytes")));
+        }
+        text.extend_from_slice(&chunk);
+    }
+    Ok(text)
+}
+
 async fn store(
     app: &App,
     caller: &Caller,
     envelope: &Envelope,
-    metadata: UploadMetadata,
+    Upload { metadata, signatures }: Upload,
     incoming: Incoming,
 ) -> Result<Response, Problem> {
-    let id = metadata.firmware_id(&caller.tenant);
+    let id = FirmwareId::derive(&caller.tenant, &metadata.device_model, &metadata.component, &metadata.version);
     let key = Key::<Firmware>::new(&caller.tenant, &id);
     let bytes = incoming.bytes.clone();
     let sha256 = bytes.sha256;
-    let checked = metadata.check_bytes(&bytes);
-    let command = FirmwareCommand::Register { metadata: Box::new(metadata.into_domain()), bytes };
-    let allowed = match checked {
-        Ok(()) => allow(app, caller, envelope, &key, &command).await,
-        Err(problem) => Err(problem),
-    };
-    let allowed = match allowed {
+    let command = FirmwareCommand::Register { metadata: Box::new(metadata), bytes, signatures };
+    let allowed = match allow(app, caller, envelope, &key, &command).await {
         // The same bytes again change nothing.
         Ok(would_be) if !would_be.events.is_empty() => {
             app.has_room_for_bytes(&caller.tenant, incoming.bytes.size).await.map(|()| would_be)

@@ -2,6 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use domain::firmware::KeyFingerprint;
 use domain::{
     Actor, ApiKeyId, CampaignId, CredentialId, DeviceId, FirmwareId, GroupId, RegistrationTokenId, TenantId, UpdateId,
 };
@@ -118,6 +119,16 @@ pub(crate) struct RegistrationTokenPath {
 pub(crate) struct TenantPath {
     #[param(value_type = String, example = "acme")]
     pub(crate) tenant_id: TenantId,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct TrustedKeyPath {
+    #[param(value_type = String, example = "acme")]
+    pub(crate) tenant_id: TenantId,
+    /// SHA-256 of the key's bytes, in hex.
+    #[param(value_type = String, example = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed")]
+    pub(crate) fingerprint: KeyFingerprint,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -50,6 +50,8 @@ pub(crate) struct RulesAmendment {
     require_reason: Option<bool>,
     require_approval: Option<bool>,
     require_digest_report: Option<bool>,
+    /// 0 to 8, and not more than keys are trusted.
+    require_signatures: Option<u8>,
 }
 
 impl TenantAmendment {
@@ -61,11 +63,12 @@ impl TenantAmendment {
         };
         let QuotasAmendment { devices, firmware_bytes, campaigns, requests_per_minute } =
             self.quotas.unwrap_or_default();
-        let RulesAmendment { require_reason, require_approval, require_digest_report } = self.rules.unwrap_or_default();
+        let RulesAmendment { require_reason, require_approval, require_digest_report, require_signatures } =
+            self.rules.unwrap_or_default();
         TenantPatch {
             name,
             quotas: QuotasPatch { devices, firmware_bytes, campaigns, requests_per_minute },
-            rules: TenantRulesPatch { require_reason, require_approval, require_digest_report },
+            rules: TenantRulesPatch { require_reason, require_approval, require_digest_report, require_signatures },
         }
     }
 }

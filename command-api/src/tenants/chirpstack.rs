@@ -11,10 +11,11 @@ mod secrets;
 use axum::extract::State;
 use domain::tenant::{ChirpStackConnection, Tenant, TenantCommand};
 use domain::{Key, Rejection};
+use runtime::outward::Outward;
 
 use self::model::{ChirpStackBody, ChirpStackRequest};
 use self::secrets::Keeping;
-use crate::auth::{Caller, Role};
+use crate::auth::Caller;
 use crate::devices::ReasonRequest;
 use crate::fields::Checks;
 use crate::http::commands::CommandHeaders;
@@ -58,8 +59,8 @@ fn not_connected() -> Problem {
 ///
 /// In place of the connection that it has: fields that are left out are gone, but secrets that are left out stay (`null` removes one). Devices
 /// with `lorawan_dev_eui` and `chirpstack_app_id` are synced from now on; what the connection before was refused is tried again. With
-/// `?dry_run=true` nothing is kept, and `check` says whether ChirpStack answers and takes the key, within 8 seconds. Addresses in private
-/// networks are for platform admins, and for all in development mode.
+/// `?dry_run=true` nothing is kept, and `check` says whether ChirpStack answers and takes the key, within 8 seconds. Addresses lead to
+/// the public network, or to networks that the operator has listed (`--outward-networks`).
 #[utoipa::path(
     put, path = "/tenants/{tenant_id}/chirpstack", tag = "lorawan", request_body = ChirpStackRequest,
     params(TenantPath, CommandHeaders),
@@ -86,13 +87,12 @@ pub(crate) async fn connect_chirpstack(
     let before = loaded.aggregate.chirpstack.as_deref();
     let reason = wanted.reason.clone();
     let mut keeping = Keeping::new(app.secrets()?, &tenant_id, envelope.command_id(&caller));
-    let mut connection = wanted.connection(before, &mut keeping).await?;
-    connection.may_be_private = app.config.development || caller.has(Role::PlatformAdmin);
-    checked(&connection).await?;
+    let connection = wanted.connection(before, &mut keeping).await?;
+    checked(&app.config.outward, &connection)?;
     let command = TenantCommand::ConnectChirpStack { connection: Box::new(connection.clone()) };
     if envelope.dry_run {
         let done = app.tell_tenant(&caller, &envelope, &key, command, reason).await?;
-        let check = check::check(&connection, keeping.value_of(&connection.api_key).await?).await;
+        let check = check::check(&app.config.outward, &connection, keeping.value_of(&connection.api_key).await?).await;
         let body = ChirpStackBody::of(&done.aggregate).ok_or_else(not_connected)?.with(check);
         return Ok(done.reply(body));
     }
@@ -144,19 +144,17 @@ pub(crate) struct Disconnected {
     id: String,
 }
 
-/// Refuses what the rules of the domain refuse, and addresses that the caller may not name.
-async fn checked(connection: &ChirpStackConnection) -> Result<(), Problem> {
+/// Refuses what the rules of the domain refuse, and addresses that no connection may lead to. Names are judged with each connection.
+fn checked(outward: &Outward, connection: &ChirpStackConnection) -> Result<(), Problem> {
     let mut checks = Checks::default();
     checks.violations(connection.violations());
     checks.finish()?;
-    if connection.may_be_private {
-        return Ok(());
-    }
     let mut checks = Checks::default();
     let mqtt = connection.mqtt.as_ref().map(|mqtt| ("mqtt.url", mqtt.url.as_str()));
     for (field, url) in [Some(("url", connection.url.as_str())), mqtt].into_iter().flatten() {
-        if chirpstack::address::is_private(url).await {
-            checks.fail(field, "is in a private network: only platform admins may name such an address");
+        let host = url.parse::<axum::http::Uri>().ok().and_then(|url| url.host().map(str::to_owned));
+        if host.is_some_and(|host| outward.refuses(&host)) {
+            checks.fail(field, "is not in the public network: the operator lists others with --outward-networks");
         }
     }
     checks.finish()

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::firmware::SignaturePolicy;
 use domain::tenant::{Shut, Tenant, TenantCommand, TenantRules, TenantSpec};
 use domain::{Actor, ActorKind, CommandId, Key, Rejection, TenantId};
 use event_store::{EventStore, ExecuteError, Followed, Request, StoreError};
@@ -96,6 +97,11 @@ impl Tenants {
     /// Refuses a tenant that has been shut. No request is counted.
     pub(crate) async fn must_be_open(&self, tenant: &TenantId) -> Result<(), Problem> {
         must_be_open(&*self.get(tenant).await?)
+    }
+
+    /// Which signatures a firmware needs before it goes out.
+    pub(crate) async fn signature_policy(&self, tenant: &TenantId) -> Result<SignaturePolicy, StoreError> {
+        Ok(self.get(tenant).await?.signature_policy())
     }
 
     /// The rules for what is dispatched to a device at once. Refused while nothing may be dispatched.

@@ -51,6 +51,8 @@ pub(crate) struct RulesBody {
     pub(super) require_approval: bool,
     /// Devices must report the SHA-256 of what they received, in every update; not in rollbacks.
     pub(super) require_digest_report: bool,
+    /// Different trusted keys that must have signed a firmware before it goes out, in updates and rollbacks; 0 asks for none.
+    pub(super) require_signatures: u8,
 }
 
 impl From<Quotas> for QuotasBody {
@@ -66,14 +68,16 @@ impl From<QuotasBody> for Quotas {
 }
 
 impl From<TenantRules> for RulesBody {
-    fn from(TenantRules { require_reason, require_approval, require_digest_report }: TenantRules) -> Self {
-        Self { require_reason, require_approval, require_digest_report }
+    fn from(rules: TenantRules) -> Self {
+        let TenantRules { require_reason, require_approval, require_digest_report, require_signatures } = rules;
+        Self { require_reason, require_approval, require_digest_report, require_signatures }
     }
 }
 
 impl From<RulesBody> for TenantRules {
-    fn from(RulesBody { require_reason, require_approval, require_digest_report }: RulesBody) -> Self {
-        Self { require_reason, require_approval, require_digest_report }
+    fn from(rules: RulesBody) -> Self {
+        let RulesBody { require_reason, require_approval, require_digest_report, require_signatures } = rules;
+        Self { require_reason, require_approval, require_digest_report, require_signatures }
     }
 }
 

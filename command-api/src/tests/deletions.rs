@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use chrono::TimeDelta;
-use domain::firmware::{Deletion, Firmware, FirmwareCommand};
+use domain::firmware::{Deletion, Firmware, FirmwareCommand, SignaturePolicy};
 use domain::values::Sha256Digest;
 use domain::{Actor, CampaignId, CommandId, FirmwareId, Key, TenantId};
 use object_store::path::Path;
@@ -153,7 +153,9 @@ async fn a_live_campaign_keeps_its_pin_and_no_other_firmware() {
         api.firmware_command(pinned, FirmwareCommand::Pin { campaign }).await;
     }
     let loaded = api.store.load(&firmware_key(&firmware)).await.unwrap();
-    let snapshot = Box::new(loaded.aggregate.snapshot_for_new_work(firmware.parse().unwrap()).unwrap());
+    let snapshot = Box::new(
+        loaded.aggregate.snapshot_for_new_work(firmware.parse().unwrap(), &SignaturePolicy::default()).unwrap(),
+    );
     let command =
         domain::campaign::CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: snapshot, expected: None };
     let request = event_store::Request::new(CommandId(Uuid::now_v7()), Actor::new("user:42").unwrap(), command);

@@ -43,7 +43,7 @@ pub(super) fn running(first: Counts, second: Counts) -> RolloutView {
         failed_devices: vec![],
         rollback: None,
         zones: vec![],
-        frozen: false,
+        kept_back: None,
         released_at: None,
     }
 }

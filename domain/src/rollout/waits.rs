@@ -5,7 +5,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::gate::SuccessGate;
-use super::{Counts, RolloutView};
+use super::{Counts, KeptBack, RolloutView};
 use crate::campaign::{CampaignStatus, PauseCause};
 
 /// One thing that a campaign waits for.
@@ -34,6 +34,8 @@ pub enum Wait {
     Firmware,
     /// The end of the freeze, or of the suspension, of the tenant.
     Freeze,
+    /// Signatures of its firmware by keys that the tenant trusts.
+    Signatures,
     /// The planning of the campaign.
     Plan,
     Soak {
@@ -139,7 +141,7 @@ impl RolloutView {
         if self.failure_gate().is_some() {
             return vec![];
         }
-        let mut waits = if self.frozen { vec![Wait::Freeze] } else { self.limits(now) };
+        let mut waits = self.kept_back.map_or_else(|| self.limits(now), |why| vec![why.into()]);
         if self.is_over(now) {
             waits.extend(self.working(None));
         } else if self.wave_completed {
@@ -153,7 +155,7 @@ impl RolloutView {
     /// Devices that go back now, and those that have yet to come.
     fn rollback_waits(&self, now: DateTime<Utc>) -> Vec<Wait> {
         let Some(rollback) = &self.rollback else { return vec![] };
-        let freeze = self.frozen.then_some(Wait::Freeze);
+        let kept_back = self.kept_back.map(Wait::from);
         let working = self.working(None).or_else(|| {
             (rollback.under_way > 0).then_some(Wait::WorkingDevices { count: rollback.under_way, until: None })
         });
@@ -162,7 +164,7 @@ impl RolloutView {
         let idle = (absent > 0).then_some(Wait::IdleDevices { count: absent, until: Some(until) });
         let rate = self.spec.next_paced(self.paced_until).filter(|next| rollback.ready > 0 && *next > now);
         let rate = rate.map(|until| Wait::Rate { ready: rollback.ready, until });
-        freeze.into_iter().chain(working).chain(rate).chain(idle).collect()
+        kept_back.into_iter().chain(working).chain(rate).chain(idle).collect()
     }
 
     /// Why ready devices don't begin.
@@ -268,6 +270,15 @@ fn settled_if_all_begin(counts: Counts) -> u32 {
     counts.confirmed + counts.failed + counts.working.max(counts.in_use) + counts.ready + counts.closed
 }
 
+impl From<KeptBack> for Wait {
+    fn from(why: KeptBack) -> Self {
+        match why {
+            KeptBack::Freeze => Self::Freeze,
+            KeptBack::Signatures => Self::Signatures,
+        }
+    }
+}
+
 impl Wait {
     /// Stable name, for programs.
     pub fn kind(&self) -> &'static str {
@@ -279,6 +290,7 @@ impl Wait {
             Self::Accept => "accept",
             Self::Firmware => "firmware",
             Self::Freeze => "freeze",
+            Self::Signatures => "signatures",
             Self::Plan => "plan",
             Self::Soak { .. } => "soak",
             Self::Slots { .. } => "slots",
@@ -306,6 +318,7 @@ impl Wait {
             | Self::Accept
             | Self::Firmware
             | Self::Freeze
+            | Self::Signatures
             | Self::Plan
             | Self::Slots { .. } => None,
         }
@@ -323,6 +336,7 @@ impl Wait {
             Self::Accept => "an operator to accept the failures that closed the gate, or to cancel".to_owned(),
             Self::Firmware => "another campaign: the firmware of this one is withdrawn".to_owned(),
             Self::Freeze => "the end of the freeze: nothing may be dispatched to devices of the tenant".to_owned(),
+            Self::Signatures => "signatures of its firmware by keys that the tenant trusts: it has too few".to_owned(),
             Self::Plan => "the plan".to_owned(),
             Self::Soak { wave, until } => format!("the soak of wave {wave} until {}", time(*until)),
             Self::Slots { ready, in_use, max_concurrent_updates } => {

@@ -234,7 +234,7 @@ impl WhatIf {
             failed_devices: self.failed.clone(),
             rollback: None,
             zones: vec![],
-            frozen: false,
+            kept_back: None,
             released_at: None,
         })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use domain::events::FirmwareEvent as E;
-use domain::firmware::{FirmwareBytes, FirmwareMetadata};
+use domain::firmware::{FirmwareBytes, FirmwareMetadata, FirmwareSignature};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -31,6 +31,7 @@ pub struct FirmwareRow {
     pub bytes: FirmwareBytes,
     /// Live campaigns that need it.
     pub pinned_by: BTreeSet<String>,
+    pub signatures: Vec<FirmwareSignature>,
     /// Version of the aggregate.
     pub events: u64,
     pub created_at: DateTime<Utc>,
@@ -44,7 +45,7 @@ row! {
         status, device_model, manufacturer, component, version, update_type, is_beta, is_security_update, events,
         created_at, updated_at, position
     }
-    json { metadata, bytes, pinned_by }
+    json { metadata, bytes, pinned_by, signatures }
 }
 
 pub(crate) const TABLES: &[&str] = &["firmware"];
@@ -60,14 +61,15 @@ pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) 
         for event in events {
             if let E::Registered { metadata, bytes } | E::Restored { metadata, bytes } = event {
                 let created_at = rows.get(&key).map_or(record.at(), |row| row.created_at);
-                let pinned_by = rows.get(&key).map(|row| row.pinned_by.clone()).unwrap_or_default();
-                rows.put(new_row(record, metadata, bytes, created_at, pinned_by));
+                let known = rows.get(&key).map(|row| (row.pinned_by.clone(), row.signatures.clone()));
+                rows.put(new_row(record, metadata, bytes, created_at, known.unwrap_or_default()));
             }
             let row = rows
                 .get_mut(&key)
                 .ok_or_else(|| DbError::Invalid(format!("{} has no registration", record.raw.key)))?;
             match event {
                 E::Registered { .. } | E::Restored { .. } => {}
+                E::Signed { signature } => row.signatures.push(signature.clone()),
                 E::Deprecated {} => row.status = "deprecated".to_owned(),
                 E::Withdrawn {} => row.status = "withdrawn".to_owned(),
                 E::Deleted { .. } => row.status = "deleted".to_owned(),
@@ -87,7 +89,7 @@ fn new_row(
     metadata: &FirmwareMetadata,
     bytes: &FirmwareBytes,
     created_at: DateTime<Utc>,
-    pinned_by: BTreeSet<String>,
+    (pinned_by, signatures): (BTreeSet<String>, Vec<FirmwareSignature>),
 ) -> FirmwareRow {
     FirmwareRow {
         tenant: record.tenant(),
@@ -103,6 +105,7 @@ fn new_row(
         metadata: metadata.clone(),
         bytes: bytes.clone(),
         pinned_by,
+        signatures,
         events: 0,
         created_at,
         updated_at: record.at(),

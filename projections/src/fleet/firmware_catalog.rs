@@ -2,11 +2,12 @@
 
 use domain::FirmwareId;
 use domain::device::FirmwareSnapshot;
-use domain::firmware::FirmwareMetadata;
+use domain::firmware::{FirmwareMetadata, SignaturePolicy};
 use domain::rollback::RollbackObstacle;
 use domain::version::TargetVersion;
 
 use super::firmware::FirmwareRow;
+use super::signatures;
 use crate::db::{DbError, ReadTx};
 use crate::row::Row as _;
 
@@ -24,7 +25,10 @@ pub struct FormerFirmware<'a> {
 
 /// All firmware for one component of a model, deleted and withdrawn ones, too.
 #[derive(Debug, Default)]
-pub struct FirmwareCatalog(Vec<FirmwareRow>);
+pub struct FirmwareCatalog {
+    rows: Vec<FirmwareRow>,
+    policy: SignaturePolicy,
+}
 
 impl FirmwareCatalog {
     pub async fn read(tx: &mut ReadTx, tenant: &str, device_model: &str, component: &str) -> Result<Self, DbError> {
@@ -34,7 +38,8 @@ impl FirmwareCatalog {
             FirmwareRow::columns_of("t")
         );
         let query = sqlx::query(&sql).bind(tenant).bind(device_model).bind(component);
-        query.fetch_all(&mut *tx.0).await?.iter().map(FirmwareRow::read).collect::<Result<_, _>>().map(Self)
+        let rows = query.fetch_all(&mut *tx.0).await?.iter().map(FirmwareRow::read).collect::<Result<_, _>>()?;
+        Ok(Self { rows, policy: signatures::policy(tx, tenant).await? })
     }
 
     /// The firmware that a device ran. Among several that devices report alike, the one that it was confirmed to run, then one that may be
@@ -43,7 +48,7 @@ impl FirmwareCatalog {
         let is_run = |row: &&FirmwareRow| row.metadata.expected().is_met_by(former.version);
         let confirmed = |row: &&FirmwareRow| former.firmware_id == Some(row.firmware_id.as_str());
         let usable = |row: &&FirmwareRow| row.status != "withdrawn" && row.status != "deleted";
-        let mut run = self.0.iter().filter(is_run);
+        let mut run = self.rows.iter().filter(is_run);
         run.clone().find(confirmed).or_else(|| run.clone().find(usable)).or_else(|| run.next())
     }
 
@@ -69,7 +74,7 @@ impl FirmwareCatalog {
 
     /// All firmware from which devices may be rolled back (`rollback_allowed`).
     pub(crate) fn all_that_may_be_left(&self) -> impl Iterator<Item = &FirmwareRow> {
-        self.0.iter().filter(|row| row.metadata.rollback_allowed)
+        self.rows.iter().filter(|row| row.metadata.rollback_allowed)
     }
 
     pub(crate) fn that_may_be_left(&self, firmware_id: &str) -> Option<&FirmwareMetadata> {
@@ -80,7 +85,8 @@ impl FirmwareCatalog {
     pub(crate) fn snapshot(&self, former: FormerFirmware<'_>) -> Option<FirmwareSnapshot> {
         let row = self.of(former)?;
         let id = row.firmware_id.parse().map(FirmwareId).ok()?;
-        Some(row.metadata.snapshot(id, &row.bytes))
+        let unsigned = self.policy.refuses(&row.signatures);
+        Some(FirmwareSnapshot { unsigned, ..row.metadata.snapshot(id, &row.bytes) })
     }
 
     /// Whether a device that runs this version may be rolled back. It may if its firmware is not known.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use domain::campaign::*;
 use domain::device::*;
+use domain::firmware::SignaturePolicy;
 use domain::firmware::*;
 use domain::values::{Percent, Sha256Digest, Threshold};
 use domain::{Actor, CampaignId, CommandId, CommandOf, Decider, DeviceId, FirmwareId, Key, TenantId};
@@ -172,8 +173,11 @@ impl World {
             filename: None,
         };
         let metadata = Box::new(serde_json::from_value(metadata).unwrap());
-        let done = self.tell::<Firmware>(&id, FirmwareCommand::Register { metadata, bytes, signatures: vec![] }).await.unwrap();
-        done.aggregate.snapshot_for_new_work(id).unwrap()
+        let done = self
+            .tell::<Firmware>(&id, FirmwareCommand::Register { metadata, bytes, signatures: vec![] })
+            .await
+            .unwrap();
+        done.aggregate.snapshot_for_new_work(id, &SignaturePolicy::default()).unwrap()
     }
 
     /// A campaign over the whole tenant, started.

@@ -17,7 +17,7 @@ async fn a_campaign_knows_when_the_last_freeze_of_its_tenant_ended() {
     let view = async || {
         world.settles().await;
         let view = rollout::view(&world.db, &world.tenant, &id, clock::now()).await.unwrap().unwrap().rollout;
-        (view.frozen, view.released_at)
+        (view.kept_back.is_some(), view.released_at)
     };
     tell(TenantCommand::Adopt).await;
     assert_eq!(view().await, (false, None));

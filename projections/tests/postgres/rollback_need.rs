@@ -3,6 +3,7 @@
 use domain::CampaignId;
 use domain::campaign::{Campaign, CampaignCommand, RollbackCause};
 use domain::device::*;
+use domain::firmware::SignaturePolicy;
 use domain::firmware::*;
 use domain::values::Sha256Digest;
 use projections::firmware::FirmwareFilter;
@@ -45,7 +46,13 @@ async fn for_good(world: &World, version: &str) -> FirmwareSnapshot {
     let (md5, sha1, sha256) = ("0".repeat(32), "0".repeat(40), Sha256Digest::of(version.as_bytes()));
     let bytes = FirmwareBytes { size: 3, md5, sha1, sha256, filename: None };
     let command = FirmwareCommand::Register { metadata: metadata.unwrap(), bytes, signatures: vec![] };
-    world.tell::<Firmware>(&id, command).await.unwrap().aggregate.snapshot_for_new_work(id).unwrap()
+    world
+        .tell::<Firmware>(&id, command)
+        .await
+        .unwrap()
+        .aggregate
+        .snapshot_for_new_work(id, &SignaturePolicy::default())
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

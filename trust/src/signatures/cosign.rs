@@ -112,6 +112,11 @@ impl CosignBundle {
         Ok(Self { signature: decoded(&bundle.message_signature.signature)?, digest })
     }
 
+    /// ASN.1 DER.
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
     /// Whether a key signed the bytes with this digest.
     pub fn is_by(&self, key: &VerificationKey, sha256: &Sha256Digest) -> bool {
         self.digest.is_none_or(|named| named == *sha256) && key.verifies_ecdsa(&sha256.0, &self.signature)

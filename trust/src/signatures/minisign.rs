@@ -42,6 +42,11 @@ impl MinisignSignature {
         key.verifies_ed25519(blake2b_512, &self.signature) && key.verifies_ed25519(&comment, &self.global_signature)
     }
 
+    /// The signature of the hash.
+    pub fn signature(&self) -> &[u8; SIGNATURE_BYTES] {
+        &self.signature
+    }
+
     /// What the signer said, once [`Self::is_by`] holds.
     pub fn trusted_comment(&self) -> &str {
         &self.trusted_comment

@@ -1,6 +1,5 @@
 //! Public keys that verify signatures, in the forms in which tools print them.
 
-use std::fmt;
 use std::str::FromStr;
 
 use base64::Engine;
@@ -19,15 +18,6 @@ const ED25519_SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 
 /// Bytes of minisign's key before the Ed25519 key: the algorithm, and a number of the key.
 const MINISIGN_ALGORITHM: &[u8] = b"Ed";
 const MINISIGN_NUMBER_BYTES: usize = 8;
-/// Bytes of the SHA-256 of a key that are its id.
-const ID_BYTES: usize = 4;
-
-/// Names a key: the first 8 hex digits of the SHA-256 of its bytes (Ed25519: 32; P-256: the uncompressed point).
-///
-/// It says which key to try and proves nothing: signatures are checked with the key itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct VerificationKeyId([u8; ID_BYTES]);
-
 /// What a key can check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
@@ -65,14 +55,13 @@ impl VerificationKey {
         Self(Key::Ed25519(bytes))
     }
 
-    pub fn id(&self) -> VerificationKeyId {
-        let digest = match &self.0 {
-            Key::Ed25519(bytes) => Sha256::digest(bytes),
-            Key::EcdsaP256(key) => Sha256::digest(key.to_encoded_point(false).as_bytes()),
-        };
-        let mut id = [0; ID_BYTES];
-        id.copy_from_slice(&digest[..ID_BYTES]);
-        VerificationKeyId(id)
+    /// Names the key for certain: the SHA-256 of its bytes (Ed25519: 32; P-256: the uncompressed point). Its first 8 hex digits stand in commands: they
+    /// say which key to try and prove nothing.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        match &self.0 {
+            Key::Ed25519(bytes) => Sha256::digest(bytes).into(),
+            Key::EcdsaP256(key) => Sha256::digest(key.to_encoded_point(false).as_bytes()).into(),
+        }
     }
 
     pub fn algorithm(&self) -> Algorithm {
@@ -156,22 +145,6 @@ fn of_pem(text: &str) -> Result<VerificationKey, InvalidVerificationKey> {
     key.try_into().map(VerificationKey::of_ed25519).map_err(|_| InvalidVerificationKey::Malformed)
 }
 
-impl fmt::Display for VerificationKeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl FromStr for VerificationKeyId {
-    type Err = InvalidVerificationKey;
-
-    fn from_str(text: &str) -> Result<Self, InvalidVerificationKey> {
-        let mut id = [0; ID_BYTES];
-        hex::decode_to_slice(text, &mut id).map_err(|_| InvalidVerificationKey::Malformed)?;
-        Ok(Self(id))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,10 +162,8 @@ mod tests {
         let minisign = STANDARD.encode([MINISIGN_ALGORITHM, &number, &bytes].concat());
         let commented = format!("untrusted comment: minisign public key 0707\n{minisign}\n");
         for other in [bare, minisign.parse().unwrap(), commented.parse().unwrap()] {
-            assert_eq!((other.id(), other.to_pem()), (key.id(), RFC_8410.to_owned()));
+            assert_eq!((other.fingerprint(), other.to_pem()), (key.fingerprint(), RFC_8410.to_owned()));
         }
-        assert_eq!(key.id().to_string().parse(), Ok(key.id()));
-        assert_eq!(key.id().to_string().len(), 8);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use chirpstack::grpc::application::ListApplicationsRequest;
 use chirpstack::grpc::{ApiKey, Client, Connection, Error};
 use domain::tenant::ChirpStackConnection;
+use runtime::outward::Outward;
 use serde::Serialize;
 use tokio::time::timeout;
 use trust::SecretValue;
@@ -29,19 +30,23 @@ impl CheckBody {
     }
 }
 
-pub(super) async fn check(connection: &ChirpStackConnection, api_key: Option<SecretValue>) -> CheckBody {
-    timeout(CHECK_MAX, ask(connection, api_key))
+pub(super) async fn check(
+    outward: &Outward,
+    connection: &ChirpStackConnection,
+    api_key: Option<SecretValue>,
+) -> CheckBody {
+    timeout(CHECK_MAX, ask(outward, connection, api_key))
         .await
         .unwrap_or_else(|_| CheckBody::new("unreachable", "it did not answer in time"))
 }
 
-async fn ask(connection: &ChirpStackConnection, api_key: Option<SecretValue>) -> CheckBody {
+async fn ask(outward: &Outward, connection: &ChirpStackConnection, api_key: Option<SecretValue>) -> CheckBody {
     let api_key = api_key.as_ref().and_then(SecretValue::reveal_text);
     let client = ApiKey::new(api_key.unwrap_or_default()).and_then(|key| {
         Client::new(&Connection {
             extra_ca_pem: connection.ca.clone(),
             call_timeout: CALL_MAX,
-            ..Connection::new(&connection.url, key)
+            ..Connection::new(&connection.url, key, outward.clone())
         })
     });
     let client = match client {

@@ -62,7 +62,6 @@ async fn filled(settings: &ChirpStackSettings, store: &EventStore, secrets: &Sec
         webhook_header: None,
         auto_import: vec![],
         mqtt: None,
-        may_be_private: true,
     };
     keeping.keep().await.map_err(|error| error.detail().to_owned())?;
     let command = TenantCommand::ConnectChirpStack { connection: Box::new(connection) };

@@ -96,7 +96,6 @@ impl ChirpStackRequest {
             webhook_header: self.webhook_header,
             auto_import: self.auto_import,
             mqtt,
-            may_be_private: false,
         })
     }
 }

@@ -12,9 +12,9 @@ fn after_a_freeze_a_wave_waits_its_whole_time_again() {
     let mut view = running(settled(20, 5, 0), settled(20, 0, 0));
     view.spec.wave_wait_minutes = 60;
     assert!(!closes_too_few_reached(&view, 59) && closes_too_few_reached(&view, 60));
-    view.frozen = true;
+    view.kept_back = Some(KeptBack::Freeze);
     assert!(!closes_too_few_reached(&view, 600), "devices had no chance to begin");
-    (view.frozen, view.released_at) = (false, Some(at(600)));
+    (view.kept_back, view.released_at) = (None, Some(at(600)));
     assert_eq!(view.wave_wait_ends(), Some(at(660)));
     assert!(!closes_too_few_reached(&view, 659) && closes_too_few_reached(&view, 660));
     // A freeze that ended before the wave opened changes nothing.
@@ -27,7 +27,7 @@ fn a_soak_goes_on_during_a_freeze() {
     let mut view = running(settled(20, 20, 0), settled(20, 0, 0));
     view.soaking_since = Some(at(0));
     let soaked = i64::from(view.spec.soak_minutes(1));
-    (view.frozen, view.released_at) = (true, Some(at(-10)));
+    (view.kept_back, view.released_at) = (Some(KeptBack::Freeze), Some(at(-10)));
     let completes =
         |minute: i64| decide(&view, at(minute)).iter().any(|step| matches!(step, RolloutStep::CompleteWave { .. }));
     assert!(completes(soaked), "what runs the new version shows how it does");

@@ -108,7 +108,9 @@ fn come(mut view: RolloutView, now: DateTime<Utc>, wait: &Wait) -> Option<(Rollo
         }
         Wait::Start | Wait::Approval | Wait::Change | Wait::ScheduledStart { .. } => unreachable!("it has started"),
         Wait::Jitter { .. } => unreachable!("it has no jitter"),
-        Wait::Resume | Wait::Accept | Wait::Firmware | Wait::Freeze | Wait::Plan => unreachable!("it runs"),
+        Wait::Resume | Wait::Accept | Wait::Firmware | Wait::Freeze | Wait::Signatures | Wait::Plan => {
+            unreachable!("it runs")
+        }
     }
     look_at_windows(&mut view, later);
     Some((view, later))

@@ -13,7 +13,7 @@ use sqlx::Row as _;
 
 use crate::db::{Db, DbError, ReadTx};
 use crate::fleet::groups::targets::{self, NAMED_DEVICES};
-use crate::fleet::versions;
+use crate::fleet::{signatures, versions};
 use crate::row::{ColumnValue as _, parse};
 
 const SQL: &str = "
@@ -100,6 +100,7 @@ async fn candidates(
     now: DateTime<Utc>,
     limit: usize,
 ) -> Result<Vec<PlanCandidate>, DbError> {
+    let firmware = &signatures::judged(tx, tenant, firmware).await?;
     let versions = versions::that_meet(tx, Some(tenant), spec.target_filters.firmware_version.as_deref()).await?;
     let named: Vec<String> = spec.target_devices.iter().map(ToString::to_string).collect();
     let filters = &spec.target_filters;

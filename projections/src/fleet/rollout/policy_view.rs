@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use domain::campaign::{CampaignSpec, CampaignStatus};
 use domain::device::FirmwareSnapshot;
-use domain::rollout::{Counts, RolloutView};
+use domain::rollout::{Counts, KeptBack, RolloutView};
 use domain::{CampaignId, TenantId};
 use event_store::RecordRef;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use super::release::{self, Release};
 use super::rows::{CampaignRollback, CampaignRow, progress};
 use super::{evidence, rollback_view};
 use crate::db::{Db, DbError, ReadTx};
-use crate::fleet::tenants;
+use crate::fleet::{signatures, tenants};
 use crate::row::{Row as _, parse, word};
 
 /// A campaign that process managers work on.
@@ -142,7 +142,8 @@ async fn view_for(
     now: DateTime<Utc>,
 ) -> Result<Option<View>, DbError> {
     let Some(row) = CampaignRow::find(tx, tenant, campaign).await? else { return Ok(None) };
-    let Some(firmware) = row.firmware.clone() else { return Ok(None) };
+    let Some(firmware) = &row.firmware else { return Ok(None) };
+    let firmware = signatures::judged(tx, tenant, firmware).await?;
     let position: i64 = sqlx::query_scalar("SELECT position FROM projection_checkpoints WHERE name = $1")
         .bind(crate::FLEET)
         .fetch_one(&mut *tx.0)
@@ -164,6 +165,11 @@ async fn view_for(
     let opened = waves.get(usize::from(row.wave.max(1)) - 1).and_then(|wave| wave.waits_from);
     let update_round = row.update_round();
     let (lets_dispatch, released_at) = tenants::lets_dispatch(tx, tenant).await?;
+    let kept_back = match lets_dispatch {
+        false => Some(KeptBack::Freeze),
+        // What devices go back to is another firmware, which is judged with each grant.
+        true => (firmware.unsigned && row.status != CampaignStatus::RollingBack).then_some(KeptBack::Signatures),
+    };
     let rollout = RolloutView {
         status: row.status,
         position: position as u64,
@@ -184,7 +190,7 @@ async fn view_for(
         failed_devices,
         rollback,
         zones,
-        frozen: !lets_dispatch,
+        kept_back,
         released_at,
         spec: row.spec,
     };

@@ -19,7 +19,7 @@ impl View {
             failed_devices: self.members.iter().enumerate().rev().filter_map(failed_device).collect(),
             rollback: self.rollback_view(now),
             zones: vec![],
-            frozen: false,
+            kept_back: None,
             released_at: None,
         }
     }
