@@ -112,6 +112,7 @@ struct Parts {
     waybill: async_nats::Client,
     store: EventStore,
     telemetry: Telemetry,
+    secrets: SecretStore,
     db: Db,
     projections: Projections,
     tasks: Tasks,
@@ -151,8 +152,8 @@ pub async fn start(args: &ServeArgs) -> Result<Serving> {
         Projections::follow(db.clone(), log, &tasks)
     };
     let secrets = SecretStore::new(waybill.clone(), Arc::clone(&checked.keyring));
-    let checks = vec![health::of_watermark(db.clone()), health::of_secrets(secrets)];
-    let mut parts = Parts { waybill, store, telemetry, db, projections, tasks, metrics, checks };
+    let checks = vec![health::of_watermark(db.clone()), health::of_secrets(secrets.clone())];
+    let mut parts = Parts { waybill, store, telemetry, secrets, db, projections, tasks, metrics, checks };
     start_role(args, &checked, &mut parts).await?;
     let http = start_http(args, checked, &parts).await?;
     let Parts { store, db, projections, tasks, .. } = parts;
@@ -220,6 +221,7 @@ async fn start_bridge(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Res
             links.link(request.tenant, &firmware, Some(attempt), request.expires_at)
         }),
         live_devices: Arc::new(LiveRows(parts.db.clone())),
+        secrets: parts.secrets.clone(),
         tasks: parts.tasks.clone(),
     });
     let mut ready = bridge.ready.clone();
