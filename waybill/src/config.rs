@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use mqtt_bridge::callout::Issuer;
 
+use crate::chirpstack_args::ChirpStackArgs;
 use crate::edges::EdgeArgs;
 use crate::sign_in::SignInArgs;
 use crate::tls::{CertificateArgs, MqttTlsArgs, NatsTlsArgs};
@@ -141,6 +142,8 @@ pub struct ServeArgs {
     /// Time after a last will before the device counts as offline, in seconds
     #[arg(long, default_value_t = 45, env = "WAYBILL_OFFLINE_DEBOUNCE_SECONDS")]
     pub offline_debounce_seconds: u32,
+    #[command(flatten)]
+    pub chirpstack: ChirpStackArgs,
     #[command(flatten)]
     pub edges: EdgeArgs,
     #[command(flatten)]
