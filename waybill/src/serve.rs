@@ -182,6 +182,7 @@ async fn start_role(args: &ServeArgs, checked: &Checked, parts: &mut Parts) -> R
             parts.store.clone(),
             parts.db.clone(),
             parts.projections.clone(),
+            Some(parts.secrets.clone()),
             options,
             &parts.tasks,
         );
