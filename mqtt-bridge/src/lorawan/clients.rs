@@ -41,6 +41,8 @@ pub(crate) enum NoClient {
     Store(#[from] StoreError),
     #[error("the API key can't be read: {0}")]
     Secret(#[from] SecretError),
+    #[error("the address of ChirpStack is in a private network")]
+    Private,
     #[error(transparent)]
     Invalid(#[from] InvalidConnection),
 }
@@ -92,6 +94,9 @@ impl Clients {
         let (connection, revision) = state.aggregate.chirpstack_in_use().ok_or(NoClient::NotConnected)?;
         if let Some(made) = calls.made().filter(|made| made.revision == revision) {
             return Ok(made);
+        }
+        if !connection.may_be_private && chirpstack::address::is_private(&connection.url).await {
+            return Err(NoClient::Private);
         }
         let key = self.secrets.read(tenant, &connection.api_key).await?;
         let key = key.reveal_text().ok_or_else(|| InvalidConnection("the API key isn't text".to_owned()))?;

@@ -9,7 +9,9 @@ use chirpstack::grpc::device_queue::DeviceQueueItem;
 use chirpstack::grpc::{Client, Error, KeyState, Timestamp};
 use chrono::{DateTime, Utc};
 
-use super::codec::{Downlink, F_PORT};
+use super::codec::{DownMessage, PORT};
+
+const _: () = assert!(PORT >= 1 && PORT <= 223, "application ports of LoRaWAN");
 
 /// Calls of one ChirpStack about queues of devices.
 #[async_trait]
@@ -79,12 +81,12 @@ pub(super) fn next_step(wanted: Option<&[u8]>, items: &[DeviceQueueItem], now: D
 
 /// Whether a device that receives the item begins something. A cancel does no harm.
 fn begins(item: &DeviceQueueItem) -> bool {
-    matches!(Downlink::decode(&item.data), Some(Downlink::Install { .. } | Downlink::Activate { .. }))
+    matches!(DownMessage::decode(&item.data), Ok(DownMessage::Install { .. } | DownMessage::Activate { .. }))
 }
 
 /// Whether Waybill wrote an item: on its port, and a command of its codec.
 fn is_ours(item: &DeviceQueueItem) -> bool {
-    item.f_port == u32::from(F_PORT) && Downlink::decode(&item.data).is_some()
+    item.f_port == u32::from(PORT) && DownMessage::decode(&item.data).is_ok_and(|message| message.encode() == item.data)
 }
 
 /// ChirpStack keeps an expired item until the next downlink, and drops it then.
@@ -97,7 +99,7 @@ pub(super) fn item(dev_eui: &str, wanted: &WantedDownlink) -> DeviceQueueItem {
     DeviceQueueItem {
         dev_eui: dev_eui.to_owned(),
         confirmed: true,
-        f_port: u32::from(F_PORT),
+        f_port: u32::from(PORT),
         data: wanted.data.clone(),
         expires_at: Some(Timestamp { seconds: wanted.expires_at.timestamp(), nanos: 0 }),
         ..DeviceQueueItem::default()
@@ -112,7 +114,7 @@ mod tests {
     const CANCEL: [u8; 3] = [2, 0, 7];
 
     fn ours(data: &[u8]) -> DeviceQueueItem {
-        DeviceQueueItem { f_port: F_PORT.into(), data: data.to_vec(), ..DeviceQueueItem::default() }
+        DeviceQueueItem { f_port: PORT.into(), data: data.to_vec(), ..DeviceQueueItem::default() }
     }
 
     fn step(wanted: Option<&[u8]>, queue: &[DeviceQueueItem]) -> QueueStep {

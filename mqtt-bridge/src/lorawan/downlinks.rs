@@ -19,7 +19,7 @@ use moka::sync::Cache;
 use tokio::time::Instant;
 
 use super::clients::{Clients, Made, NoClient, TenantCalls};
-use super::codec::{Downlink, firmware_short};
+use super::codec::{DownMessage, short_ordinal};
 use super::device_queue::{self, DeviceQueues, QueueStep, WantedDownlink, next_step};
 use crate::command::{self, COMMAND_TTL_S, Command, CommandError, Fingerprint};
 use crate::install_window::InstallWindow;
@@ -193,18 +193,16 @@ impl Way for Downlinks {
 }
 
 /// The device's current command.
-fn downlink(device: &Device) -> Result<Option<Downlink>, CommandError> {
-    let ordinal = |update: &Update| u16::try_from(update.ordinal).map_err(|_| too_many(update));
+fn downlink(device: &Device) -> Result<Option<DownMessage>, CommandError> {
+    let ordinal = |update: &Update| short_ordinal(update.ordinal).ok_or_else(|| too_many(update));
     Ok(Some(match device.desired() {
         Desired::Nothing => return Ok(None),
-        Desired::Cancel(update) => Downlink::Cancel { ordinal: ordinal(update)? },
-        Desired::Activate(update) => Downlink::Activate { ordinal: ordinal(update)? },
-        Desired::Install(update) => Downlink::Install {
-            ordinal: ordinal(update)?,
-            attempt: u8::try_from(update.attempt).map_err(|_| too_many(update))?,
-            firmware_short: firmware_short(&update.spec.firmware.sha256),
-            activate: update.spec.activate,
-        },
+        Desired::Cancel(update) => DownMessage::Cancel { ordinal: ordinal(update)? },
+        Desired::Activate(update) => DownMessage::Activate { ordinal: ordinal(update)? },
+        Desired::Install(update) => {
+            let (sha256, activate) = (&update.spec.firmware.sha256, update.spec.activate);
+            DownMessage::install(update.ordinal, update.attempt, sha256, activate).ok_or_else(|| too_many(update))?
+        }
     }))
 }
 
@@ -333,7 +331,7 @@ fn no_client(tenant: &TenantId, calls: &TenantCalls, command: &Command, error: &
             count(command, "not_connected");
             NotSent::Later(UNKNOWN_PAUSE)
         }
-        NoClient::Store(_) | NoClient::Secret(_) | NoClient::Invalid(_) => {
+        NoClient::Store(_) | NoClient::Secret(_) | NoClient::Private | NoClient::Invalid(_) => {
             count(command, "unavailable");
             calls.has_failed(tenant, error);
             NotSent::Later(calls.pause().unwrap_or(UNKNOWN_PAUSE))
