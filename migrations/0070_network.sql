@@ -7,3 +7,4 @@ ALTER TABLE devices ADD COLUMN sync_state text NOT NULL DEFAULT 'not_applicable'
 CREATE INDEX devices_unsynced ON devices (tenant, sync_state, device_id) WHERE sync_state IN ('pending', 'failed');
 CREATE INDEX devices_application ON devices (tenant, chirpstack_app_id, device_id) WHERE chirpstack_app_id IS NOT NULL;
 CREATE INDEX devices_dev_eui ON devices (tenant, lorawan_dev_eui) WHERE lorawan_dev_eui IS NOT NULL;
+CREATE INDEX devices_synced ON devices (tenant, chirpstack_app_id, lorawan_dev_eui) WHERE sync_state = 'synced';

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use async_nats::Client;
-use event_store::EventStore;
 use event_store::dead_letters::DeadLetters;
 use event_store::telemetry::Telemetry;
+use event_store::{EventStore, SecretStore};
 use runtime::lifecycle::Tasks;
-use tokio::sync::watch;
+use runtime::outward::Outward;
+use tokio::sync::{Mutex, watch};
 
 use crate::command::Links;
 use crate::inbound::{Answers, Backlog, Handler, Queues, Unfinished, measure_backlog, mqtt_msgs, unstored};
 use crate::link::{BrokerAddress, Link};
+use crate::lorawan::DownlinksEnded;
+use crate::lorawan::ended::ended_downlinks;
 use crate::outbound::{LiveDevices, Outbound};
 
 /// What the bridge needs.
@@ -27,6 +30,10 @@ pub struct BridgeOptions {
     pub dead_letters: DeadLetters,
     pub links: Arc<dyn Links>,
     pub live_devices: Arc<dyn LiveDevices>,
+    /// Of account WAYBILL: API keys of ChirpStack.
+    pub secrets: SecretStore,
+    /// Where addresses that tenants set may lead.
+    pub outward: Outward,
     pub tasks: Tasks,
 }
 
@@ -36,13 +43,15 @@ pub struct Bridge {
     pub ready: watch::Receiver<bool>,
     /// Messages of devices that are not processed yet.
     pub backlog: watch::Receiver<Backlog>,
+    /// For whoever reads ChirpStack's events.
+    pub downlinks_ended: DownlinksEnded,
     link: Arc<Link>,
 }
 
 impl Bridge {
     pub fn start(options: BridgeOptions) -> Self {
-        let BridgeOptions { devices, waybill, broker, store, telemetry, dead_letters, links, live_devices, tasks } =
-            options;
+        let BridgeOptions { devices, waybill, broker, store, telemetry, dead_letters, links, .. } = options;
+        let BridgeOptions { live_devices, secrets, outward, tasks, .. } = options;
         let (sender, ready) = watch::channel(false);
         let (measured, backlog) = watch::channel(Backlog::default());
         let link = Arc::new(Link::open(broker.clone(), "answers", &tasks));
@@ -54,9 +63,12 @@ impl Bridge {
         let queues = Arc::new(Queues::start(&handler, &tasks));
         tasks.spawn("mqtt-unstored", unstored::run(devices.clone(), Arc::clone(&queues), tasks.token().clone()));
         tasks.spawn("mqtt-inbound", mqtt_msgs::run(devices, queues, telemetry, sender, tasks.token().clone()));
-        let outbound = Outbound { broker, store, waybill, links, live_devices, tasks: tasks.clone() };
+        let (downlinks_ended, ended) = ended_downlinks();
+        let ended = Mutex::new(ended);
+        let outbound =
+            Outbound { broker, store, waybill, links, live_devices, secrets, outward, ended, tasks: tasks.clone() };
         tasks.spawn("mqtt-outbound", outbound.run());
-        Self { ready, backlog, link }
+        Self { ready, backlog, downlinks_ended, link }
     }
 
     /// Whether this process is connected to the broker.

@@ -5,11 +5,12 @@
 use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use domain::device::{COMMAND_PARAMS_MAX_BYTES, Desired, Device, Update, UpdateKind};
+use domain::firmware::FirmwareSignature;
 use domain::{DeviceId, TenantId, UpdateId};
 use serde::Serialize;
 
 use crate::install_window::InstallWindow;
-use crate::wire::{CommandMessage, CommandName, Kind, PROTOCOL, RunMessage};
+use crate::wire::{CommandMessage, CommandName, Kind, PROTOCOL, RunMessage, Signature};
 
 /// Largest command, in bytes: what the smallest devices can take.
 pub const COMMAND_MAX_BYTES: usize = 1_024;
@@ -65,6 +66,19 @@ pub enum Fingerprint {
     },
 }
 
+impl Fingerprint {
+    /// For metrics.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Install { .. } => "install",
+            Self::Activate { .. } => "activate",
+            Self::Cancel { .. } => "cancel",
+            Self::Run { .. } => "run",
+        }
+    }
+}
+
 /// A complete command.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Command {
@@ -91,16 +105,18 @@ pub enum CommandError {
     TooLarge { bytes: usize, max_bytes: usize },
     #[error("the command's parameters are sealed and can't be read")]
     SealedParams,
+    #[error("the compact codec has no room for update {ordinal}, attempt {attempt}")]
+    TooManyUpdates { ordinal: u32, attempt: u16 },
     #[error("the command can't be written: {0}")]
     Unwritable(String),
 }
 
-/// The current command of a device. `window`: when it may begin to install or to activate.
+/// The current command of a device. `signatures`: of the firmware that it installs; `window`: when it may begin to install or to activate.
 pub fn desired(
-    tenant: &TenantId,
-    id: &DeviceId,
+    (tenant, id): (&TenantId, &DeviceId),
     device: &Device,
     links: &dyn Links,
+    signatures: &[FirmwareSignature],
     window: InstallWindow,
     now: DateTime<Utc>,
 ) -> Result<Command, CommandError> {
@@ -121,7 +137,8 @@ pub fn desired(
             if url.len() > URL_MAX_BYTES {
                 return Err(CommandError::LinkTooLong { bytes: url.len() });
             }
-            let payload = encode(&install(id, update, url, window, now, expires_at), COMMAND_MAX_BYTES)?;
+            let payload =
+                encode(&install((id, update), (url, expires_at), signatures, window, now), COMMAND_MAX_BYTES)?;
             Ok(Command { fingerprint, payload, expires_at: Some(expires_at) })
         }
     }
@@ -157,12 +174,11 @@ pub fn none(now: DateTime<Utc>) -> Result<Bytes, CommandError> {
 }
 
 fn install(
-    id: &DeviceId,
-    update: &Update,
-    url: String,
+    (id, update): (&DeviceId, &Update),
+    (url, expires_at): (String, DateTime<Utc>),
+    signatures: &[FirmwareSignature],
     window: InstallWindow,
     now: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
 ) -> CommandMessage {
     let firmware = &update.spec.firmware;
     let (install_within_s, opens_in_s) = window.fields();
@@ -180,7 +196,7 @@ fn install(
         size: firmware.size,
         sha256: firmware.sha256.to_string(),
         url,
-        signatures: vec![],
+        signatures: signatures.iter().map(Signature::from).collect(),
         activate: update.spec.activate,
         report_digest: update.spec.require_digest_report,
         time: now.trunc_subsecs(0),

@@ -1,7 +1,7 @@
-//! The bridge to devices over MQTT.
+//! The bridge to devices, over MQTT and LoRaWAN.
 //!
 //! Inbound: durable consumers on the broker's own store ([`inbound`]) pass each message of a device to its aggregate. Outbound:
-//! level-triggered publishing of each device's current command ([`outbound`]). Who may connect is decided in [`callout`]. Every topic is
+//! level-triggered sending of each device's current command ([`outbound`]), over MQTT or as a downlink ([`lorawan`]). Who may connect is decided in [`callout`]. Every topic is
 //! built and parsed by [`topics::DeviceTopic`]; payloads are wire types of their own ([`wire`]). Start at [`Bridge::start`].
 //!
 //! Invariants: a message is acknowledged only after its effects are stored; no topic with commands is ever read; one writer per device;
@@ -14,14 +14,15 @@ mod bridge;
 pub mod callout;
 mod checkpoint;
 pub mod command;
+mod dispatch_rules;
 mod event_name;
-mod freeze;
 #[cfg(test)]
 mod hostile_tests;
 mod inbound;
 pub mod install_window;
 mod limits;
 mod link;
+pub mod lorawan;
 pub mod metrics;
 mod outbound;
 pub mod topics;

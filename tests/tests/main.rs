@@ -20,6 +20,7 @@ mod device_commands;
 mod devices_login;
 mod directory;
 mod documentation;
+mod downlinks;
 mod downloads;
 mod edges;
 mod faults;

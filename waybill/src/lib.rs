@@ -13,6 +13,7 @@ pub mod connection;
 pub mod demo;
 pub mod edges;
 mod eta;
+pub mod firmware;
 mod health;
 mod http_client;
 mod issuer_http;

@@ -11,7 +11,8 @@ use waybill::connection::Connection;
 use waybill::logs::LogArgs;
 use waybill::traces::TraceArgs;
 use waybill::{
-    asyncapi, demo, logs, openapi, out, postman, projections, rebuild, replay, secret_store, serve, simulate, up,
+    asyncapi, demo, firmware, logs, openapi, out, postman, projections, rebuild, replay, secret_store, serve, simulate,
+    up,
 };
 
 #[derive(Parser)]
@@ -57,6 +58,9 @@ enum Command {
     Projections(projections::Command),
     /// Manage the sealed secrets of tenants; needs only nats-server and the master keys
     Secrets(secret_store::Args),
+    /// Sign firmware, on a build server; needs no running Waybill
+    #[command(subcommand)]
+    Firmware(firmware::Command),
     /// Print the OpenAPI description of the API
     Openapi,
     /// Print the AsyncAPI description of the device protocol and of FEED
@@ -105,6 +109,7 @@ async fn run_command(command: Command) -> Result<()> {
         Command::Rebuild(args) => rebuild::run(&args).await,
         Command::Projections(command) => projections::run(&command).await,
         Command::Secrets(args) => secret_store::run(&args).await,
+        Command::Firmware(command) => firmware::run(&command),
         Command::Openapi => openapi::run(),
         Command::Asyncapi => asyncapi::run(),
         Command::Postman => postman::run(),

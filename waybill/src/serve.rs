@@ -182,6 +182,7 @@ async fn start_role(args: &ServeArgs, checked: &Checked, parts: &mut Parts) -> R
             parts.store.clone(),
             parts.db.clone(),
             parts.projections.clone(),
+            Some(parts.secrets.clone()),
             options,
             &parts.tasks,
         );
@@ -231,6 +232,8 @@ async fn start_bridge(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Res
             links.link(request.tenant, &firmware, Some(attempt), request.expires_at)
         }),
         live_devices: Arc::new(LiveRows(parts.db.clone())),
+        secrets: parts.secrets.clone(),
+        outward: args.chirpstack.outward(args.development),
         tasks: parts.tasks.clone(),
     });
     let mut ready = bridge.ready.clone();

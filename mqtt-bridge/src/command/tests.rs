@@ -83,20 +83,21 @@ fn every_command_fits_with_the_longest_ids() {
     let links = |_: LinkRequest<'_>| "u".repeat(URL_MAX_BYTES);
     for kind in [UpdateKind::Update, UpdateKind::Rollback] {
         let window = InstallWindow::Closed { opens_in_s: 14 * 24 * 3_600 };
-        let command = desired(&tenant, &id, &longest(kind), &links, window, NOW).unwrap();
+        let command = desired((&tenant, &id), &longest(kind), &links, &[], window, NOW).unwrap();
         assert!((1..=COMMAND_MAX_BYTES).contains(&command.payload.len()), "{}", command.payload.len());
     }
     let reference = UpdateRef { ordinal: ORDINAL_MAX, attempt: u16::MAX, campaign: None };
     let mut activating = longest(UpdateKind::Update);
     activating.apply(&DeviceEvent::UpdateActivating { update: reference.clone(), grant: None });
-    let command = desired(&tenant, &id, &activating, &links, InstallWindow::Always, NOW).unwrap();
+    let command = desired((&tenant, &id), &activating, &links, &[], InstallWindow::Always, NOW).unwrap();
     assert_eq!((json(&command.payload)["command"].as_str(), command.expires_at), (Some("activate"), None));
     let mut cancelling = longest(UpdateKind::Update);
     cancelling.apply(&DeviceEvent::UpdateCancelling { reason: None, update: reference });
-    let command = desired(&tenant, &id, &cancelling, &links, InstallWindow::Always, NOW).unwrap();
+    let command = desired((&tenant, &id), &cancelling, &links, &[], InstallWindow::Always, NOW).unwrap();
     assert_eq!(json(&command.payload)["command"], "cancel");
     let too_long = |_: LinkRequest<'_>| "u".repeat(URL_MAX_BYTES + 1);
-    let error = desired(&tenant, &id, &longest(UpdateKind::Update), &too_long, InstallWindow::Always, NOW).unwrap_err();
+    let error =
+        desired((&tenant, &id), &longest(UpdateKind::Update), &too_long, &[], InstallWindow::Always, NOW).unwrap_err();
     assert_eq!(error, CommandError::LinkTooLong { bytes: URL_MAX_BYTES + 1 });
 }
 
@@ -105,7 +106,7 @@ fn an_update_says_everything_a_device_needs() {
     let (tenant, id) = (TenantId::new("acme").unwrap(), DeviceId::new("d-1").unwrap());
     let device = device(spec(UpdateKind::Update, "firmware".into(), "2.1.0".into()), 17, 1);
     let links = |request: LinkRequest<'_>| format!("https://host/d/{}", request.expires_at.timestamp());
-    let command = desired(&tenant, &id, &device, &links, InstallWindow::Always, NOW).unwrap();
+    let command = desired((&tenant, &id), &device, &links, &[], InstallWindow::Always, NOW).unwrap();
     let wanted = serde_json::json!({
         "v": 1, "command": "ota_update", "seq": 3, "update_id": "d-1~17", "ordinal": 17, "attempt": 1, "kind": "update",
         "component": "firmware", "firmware_id": "ffffffff-ffff-ffff-ffff-ffffffffffff", "version": "2.1.0", "size": u64::MAX,
@@ -122,7 +123,7 @@ fn a_command_says_whether_the_device_may_install() {
     let device = device(spec(UpdateKind::Update, "firmware".into(), "2.1.0".into()), 17, 1);
     let links = |_: LinkRequest<'_>| "u".to_owned();
     let said = |window| {
-        let command = desired(&tenant, &id, &device, &links, window, NOW).unwrap();
+        let command = desired((&tenant, &id), &device, &links, &[], window, NOW).unwrap();
         let Fingerprint::Install { asks, .. } = command.fingerprint else { panic!("an install") };
         let json = json(&command.payload);
         (asks, json["install_within_s"].as_i64(), json["opens_in_s"].as_i64())
@@ -140,7 +141,7 @@ fn a_command_to_activate_says_when_the_device_may_and_a_cancel_always_counts() {
     let update = UpdateRef { ordinal: 17, attempt: 1, campaign: None };
     let links = |_: LinkRequest<'_>| "u".to_owned();
     let said = |device: &Device| {
-        let command = desired(&tenant, &id, device, &links, InstallWindow::Ask, NOW).unwrap();
+        let command = desired((&tenant, &id), device, &links, &[], InstallWindow::Ask, NOW).unwrap();
         (command.fingerprint, json(&command.payload)["install_within_s"].as_i64())
     };
     device.apply(&DeviceEvent::UpdateActivating { update: update.clone(), grant: None });
@@ -155,9 +156,15 @@ fn a_device_is_told_that_a_digest_is_required() {
     let (tenant, id) = (TenantId::new("acme").unwrap(), DeviceId::new("d-1").unwrap());
     let spec =
         UpdateSpec { require_digest_report: true, ..spec(UpdateKind::Update, "firmware".into(), "2.1.0".into()) };
-    let command =
-        desired(&tenant, &id, &device(spec, 17, 1), &|_: LinkRequest<'_>| String::new(), InstallWindow::Always, NOW)
-            .unwrap();
+    let command = desired(
+        (&tenant, &id),
+        &device(spec, 17, 1),
+        &|_: LinkRequest<'_>| String::new(),
+        &[],
+        InstallWindow::Always,
+        NOW,
+    )
+    .unwrap();
     assert_eq!(json(&command.payload)["report_digest"], true);
 }
 
@@ -167,7 +174,7 @@ fn a_renewed_link_is_the_same_command() {
     let device = device(spec(UpdateKind::Update, "firmware".into(), "2.1.0".into()), 17, 1);
     let links = |request: LinkRequest<'_>| request.expires_at.to_string();
     let [first, second] = [NOW, NOW + TimeDelta::days(1)]
-        .map(|now| desired(&tenant, &id, &device, &links, InstallWindow::Always, now).unwrap());
+        .map(|now| desired((&tenant, &id), &device, &links, &[], InstallWindow::Always, now).unwrap());
     assert_ne!(first.payload, second.payload);
     assert_eq!(first.fingerprint, second.fingerprint);
 }
@@ -175,9 +182,15 @@ fn a_renewed_link_is_the_same_command() {
 #[test]
 fn nothing_to_do_is_an_empty_payload_or_none_for_one_who_asks() {
     let (tenant, id) = ids();
-    let command =
-        desired(&tenant, &id, &Device::default(), &|_: LinkRequest<'_>| String::new(), InstallWindow::Always, NOW)
-            .unwrap();
+    let command = desired(
+        (&tenant, &id),
+        &Device::default(),
+        &|_: LinkRequest<'_>| String::new(),
+        &[],
+        InstallWindow::Always,
+        NOW,
+    )
+    .unwrap();
     assert_eq!((command.payload.len(), command.fingerprint), (0, Fingerprint::Nothing));
     let wanted = serde_json::json!({"v": 1, "command": "none", "time": "2026-09-21T14:13:20Z"});
     assert_eq!(json(&none(NOW).unwrap()), wanted);

@@ -14,7 +14,7 @@ use event_store::{EventStore, ExecuteError, Request, StoreError};
 use runtime::clock;
 
 use crate::command::{self, Links};
-use crate::freeze;
+use crate::dispatch_rules::{self, Ruling};
 use crate::install_window::{self, InstallWindow};
 use crate::link::Link;
 use crate::topics::{Channel, DeviceTopic};
@@ -42,9 +42,12 @@ impl Answers {
         device: &DeviceId,
         when_nothing: WhenNothing,
     ) -> Result<(), StoreError> {
-        let aggregate = match self.with_usable_command(tenant, device).await? {
-            Some(aggregate) if freeze::keeps_back(&self.store, tenant, &aggregate, u64::MAX).await? => None,
-            aggregate => aggregate,
+        let (aggregate, signatures) = match self.with_usable_command(tenant, device).await? {
+            None => (None, vec![]),
+            Some(aggregate) => match dispatch_rules::rule(&self.store, tenant, &aggregate, u64::MAX).await? {
+                Ruling { keeps_back: true, .. } => (None, vec![]),
+                Ruling { signatures, .. } => (Some(aggregate), signatures),
+            },
         };
         let now = clock::now();
         let window = match &aggregate {
@@ -52,8 +55,8 @@ impl Answers {
             None => Opening::Always,
         };
         let window = InstallWindow::answered(window, now);
-        let desired =
-            aggregate.map(|aggregate| command::desired(tenant, device, &aggregate, &*self.links, window, now));
+        let desired = aggregate
+            .map(|aggregate| command::desired((tenant, device), &aggregate, &*self.links, &signatures, window, now));
         let payload = match (desired.transpose().map(|command| command.map(|command| command.payload)), when_nothing) {
             (Ok(Some(payload)), _) if !payload.is_empty() => Ok(payload),
             (Ok(_), WhenNothing::SayNone) => command::none(now),
@@ -71,7 +74,7 @@ impl Answers {
     pub(super) async fn send_run(&self, tenant: &TenantId, device: &DeviceId) -> Result<(), StoreError> {
         let aggregate = Arc::clone(&self.store.load(&Key::<Device>::new(tenant, device)).await?.aggregate);
         if aggregate.desired_command().is_none()
-            || freeze::keeps_back_run(&self.store, tenant, &aggregate, u64::MAX).await?
+            || dispatch_rules::keeps_back_run(&self.store, tenant, &aggregate, u64::MAX).await?
         {
             return Ok(());
         }

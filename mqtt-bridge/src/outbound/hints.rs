@@ -1,8 +1,9 @@
 //! Decides which records may have changed a device's command.
 
+use domain::device::DeviceEvent;
 use domain::events::CampaignEvent;
 use domain::{CampaignId, DeviceId};
-use event_store::{RawRecord, Record};
+use event_store::{RawRecord, Record, StoredEvent};
 
 use super::DeviceRef;
 use crate::event_name::name_of;
@@ -13,7 +14,14 @@ const DEVICE: &str = "device";
 const CAMPAIGN: &str = "campaign";
 /// The aggregate that is frozen and unfrozen.
 const TENANT: &str = "tenant";
+/// The aggregate whose signatures the tenant may ask for.
+const FIRMWARE: &str = "firmware";
 const ADJUSTED: &str = "campaign.adjusted";
+const SIGNED: &str = "firmware.signed";
+const AMENDED: &str = "device.amended";
+/// How events begin that may change the command, or whether the device can get one.
+const BEGINNINGS: [&str; 5] =
+    ["update.", "command.", "device.decommissioned", "device.recommissioned", "device.network_synced"];
 /// Events that never change the command. `update.accepted` is not one of them: a device that continues by itself, after a deferral or a
 /// command that was taken back, has a command again.
 const WITHOUT_EFFECT: [&str; 8] = [
@@ -48,9 +56,13 @@ pub(super) fn with_other_windows(raw: &RawRecord) -> Option<CampaignId> {
     raw.key.id.parse().ok().filter(|_| is_changed).map(CampaignId)
 }
 
-/// Whether a record may have frozen or unfrozen its tenant.
-pub(super) fn is_of_tenant(raw: &RawRecord) -> bool {
-    raw.key.kind == TENANT
+/// Whether a record may have changed what the rules of its tenant make of commands: that of a freeze, of a trusted key, of a signature.
+pub(super) fn is_of_rules(raw: &RawRecord) -> bool {
+    let is_signed = || {
+        let signed = |stored: &StoredEvent| name_of(stored.event.get()).as_deref() == Some(SIGNED);
+        Record::decode(raw.position, &raw.body).is_ok_and(|record| record.events.iter().any(signed))
+    };
+    raw.key.kind == TENANT || (raw.key.kind == FIRMWARE && is_signed())
 }
 
 fn changes_windows(event: &str) -> bool {
@@ -66,8 +78,19 @@ fn changes_windows(event: &str) -> bool {
 
 fn matters(event: &str) -> bool {
     let Some(name) = name_of(event) else { return false };
-    let of_command = ["update.", "command.", "device.decommissioned", "device.recommissioned"];
-    of_command.iter().any(|begin| name.starts_with(begin)) && !WITHOUT_EFFECT.contains(&name.as_ref())
+    match &*name {
+        AMENDED => changes_transport(event),
+        name => BEGINNINGS.iter().any(|begin| name.starts_with(begin)) && !WITHOUT_EFFECT.contains(&name),
+    }
+}
+
+/// The transport follows the EUI.
+fn changes_transport(event: &str) -> bool {
+    match serde_json::from_str(event) {
+        Ok(DeviceEvent::Amended { patch, .. }) => !patch.lorawan_dev_eui.is_keep(),
+        // Of a later version.
+        Ok(_) | Err(_) => true,
+    }
 }
 
 #[cfg(test)]
@@ -93,6 +116,8 @@ mod tests {
         assert!(matters(r#"{"type":"update.dispatched","update":{"ordinal":1,"attempt":1}}"#));
         assert!(matters(r#"{"type":"update.some_day_new"}"#));
         assert!(matters(r#"{"type":"device.decommissioned"}"#));
+        assert!(matters(r#"{"type":"device.amended","patch":{"lorawan_dev_eui":null}}"#));
+        assert!(!matters(r#"{"type":"device.amended","patch":{"device_type":"t"}}"#));
         assert!(matters(r#"{"type":"command.sent","n":1}"#) && !matters(r#"{"type":"command.queued","n":1}"#));
         for other in [r#"{"type":"update.downloading"}"#, r#"{"type":"device.came_online"}"#, "{}", "[]"] {
             assert!(!matters(other), "{other}");

@@ -1,6 +1,7 @@
 //! `commands`: commands to devices. Written here, read by firmware.
 
 use chrono::{DateTime, Utc};
+use domain::firmware::FirmwareSignature;
 use serde::Serialize;
 
 use super::PROTOCOL;
@@ -27,6 +28,16 @@ pub struct Signature {
     pub scheme: String,
     pub key: String,
     pub sig: String,
+}
+
+impl From<&FirmwareSignature> for Signature {
+    fn from(signature: &FirmwareSignature) -> Self {
+        Self {
+            scheme: signature.scheme.word().to_owned(),
+            key: signature.key.short_id(),
+            sig: signature.signature.clone(),
+        }
+    }
 }
 
 /// A command as sent.

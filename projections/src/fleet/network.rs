@@ -133,24 +133,25 @@ pub async fn applications(db: &Db, tenant: &TenantId, limit: usize) -> Result<Ve
     Ok(found)
 }
 
-/// Devices of an application whose copy is in step, in the order of ids.
+/// Devices of an application whose copy is in step, in the order of their EUIs: those after the first one, up to the second if one is given.
 pub async fn synced(
     db: &Db,
     tenant: &TenantId,
     application: &str,
-    after: Option<&DeviceId>,
+    (after, until): (&str, Option<&str>),
     limit: usize,
 ) -> Result<Vec<SyncedDevice>, DbError> {
     let mut tx = db.read(tenant).await?;
     let sql = format!(
-        "SELECT {} FROM devices t WHERE t.tenant = $1 AND t.chirpstack_app_id = $2 AND t.device_id > $3
-           AND t.sync_state = 'synced' ORDER BY t.device_id LIMIT $4",
+        "SELECT {} FROM devices t WHERE t.tenant = $1 AND t.chirpstack_app_id = $2 AND t.lorawan_dev_eui > $3
+           AND t.lorawan_dev_eui <= coalesce($4, 'g') AND t.sync_state = 'synced' ORDER BY t.lorawan_dev_eui LIMIT $5",
         DeviceRow::columns_of("t")
     );
     let rows = sqlx::query(&sql)
         .bind(tenant.as_str())
         .bind(application)
-        .bind(after.map_or("", DeviceId::as_str))
+        .bind(after)
+        .bind(until)
         .bind(limit as i64)
         .fetch_all(&mut *tx.0)
         .await?;
