@@ -130,7 +130,7 @@ impl TenantCalls {
     /// How long a device has to wait before it is worth a try; none if it may try now.
     pub(crate) fn pause(&self) -> Option<Duration> {
         let rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = rest.until?.checked_duration_since(Instant::now())?;
+        let left = rest.until?.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
         // Not all at the same moment.
         Some(left + left.mul_f64(rand::rng().random_range(0.0..1.0)))
     }
