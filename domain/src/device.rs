@@ -56,7 +56,7 @@ pub use credentials::{
     CREDENTIALS_LIVE_MAX, Credential, Credentials, ENDED_CREDENTIALS_KEPT_MAX, NewCredential, SelfRegistration,
 };
 pub use desired::Desired;
-pub use eligibility::{Candidate, Exclusion, Overrides, QUEUE_GRANTED_MAX, QUEUE_MAX, exclusion};
+pub use eligibility::{Candidate, Exclusion, Overrides, QUEUE_GRANTED_MAX, QUEUE_MAX, exclusion, image_max_bytes};
 pub use events::DeviceEvent;
 pub use mark::{AppliedMarks, Arrival, Mark, MarkTopic};
 pub use messages::{Info, OfflineCause, Presence, Report, ReportStatus};
@@ -72,7 +72,8 @@ pub use remote_command::{
 };
 pub use update::Update;
 pub use update_spec::{
-    BACKOFF_MAX_S, CampaignRef, FirmwareSnapshot, Limits, UpdateKind, UpdateRef, UpdateSpec, goes_first,
+    BACKOFF_MAX_S, CampaignRef, FirmwareSnapshot, LORAWAN_DISPATCH_MIN_S, LORAWAN_DOWNLOADING_MIN_S,
+    LORAWAN_PHASE_MIN_S, LORAWAN_TOTAL_MIN_S, Limits, UpdateKind, UpdateRef, UpdateSpec, goes_first,
 };
 
 use crate::decider::Decider;
@@ -317,6 +318,7 @@ impl Device {
             versions: &self.versions,
             boot_slots: self.boot_slots,
             waiting_updates: self.waiting_updates(),
+            image_max_bytes: image_max_bytes(self.profile.transport, None),
         }
     }
 }
