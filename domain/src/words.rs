@@ -24,8 +24,8 @@ macro_rules! words {
 use crate::api_key::ApiKeyStatus;
 use crate::campaign::{Bound, CampaignStatus, GateKind, OperatorCommand, Strategy, Verdict};
 use crate::device::{
-    CodeClass, CommandReportStatus, CommandState, DeviceOperation, Exclusion, Lifecycle, Outcome, Reachability,
-    ReportStatus, UpdateKind, UpdateOperation, WaitReason,
+    CodeClass, CommandReportStatus, CommandState, DeviceOperation, Exclusion, Lifecycle, LorawanKey, Outcome,
+    Reachability, ReportStatus, SyncState, UpdateKind, UpdateOperation, WaitReason,
 };
 use crate::firmware::{FirmwareStatus, UpdateType};
 use crate::fuota::{DeploymentPhase, MulticastClass, TransferOutcome};
@@ -54,6 +54,7 @@ words!(
     Lifecycle,
     MulticastClass,
     Region,
+    LorawanKey,
     RollbackObstacle,
     OperatorCommand,
     Outcome,
@@ -62,6 +63,7 @@ words!(
     RegistrationTokenStatus,
     ReportStatus,
     Strategy,
+    SyncState,
     TenantStatus,
     TransferOutcome,
     Transport,
@@ -104,6 +106,8 @@ mod tests {
         agrees(ReportStatus::all(), ReportStatus::word);
         agrees(Strategy::all(), Strategy::word);
         agrees(TransferOutcome::all(), TransferOutcome::word);
+        agrees(LorawanKey::all(), LorawanKey::word);
+        agrees(SyncState::all(), SyncState::word);
         agrees(Transport::all(), Transport::word);
         agrees(UpdateKind::all(), UpdateKind::word);
         agrees(UpdateType::all(), UpdateType::word);

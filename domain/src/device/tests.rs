@@ -5,6 +5,7 @@ mod commands;
 mod credentials;
 mod digests;
 mod lorawan;
+mod network;
 mod order;
 mod origin;
 mod proof;
