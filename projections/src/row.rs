@@ -7,7 +7,9 @@ use domain::campaign::CampaignStatus;
 use domain::device::{
     CodeClass, CommandReportStatus, CommandState, Exclusion, Lifecycle, Outcome, Reachability, UpdateKind, WaitReason,
 };
+use domain::fuota::{DeploymentPhase, MulticastClass, TransferOutcome};
 use domain::group::GroupKind;
+use domain::lorawan::Region;
 use domain::values::{Priority, Transport};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -147,12 +149,16 @@ words!(
     CodeClass,
     CommandReportStatus,
     CommandState,
+    DeploymentPhase,
     Exclusion,
     GroupKind,
     Lifecycle,
+    MulticastClass,
     Outcome,
     Priority,
     Reachability,
+    Region,
+    TransferOutcome,
     Transport,
     UpdateKind,
     WaitReason
