@@ -16,6 +16,7 @@ pub mod fuota;
 pub mod groups;
 pub mod history;
 pub mod lorawan_profiles;
+pub mod network;
 mod pauses;
 pub mod preconditions;
 pub mod reach;
@@ -72,7 +73,7 @@ impl ReadModel for FleetModel {
     }
 
     fn version(&self) -> i32 {
-        11
+        12
     }
 
     fn tables(&self) -> Vec<&'static str> {

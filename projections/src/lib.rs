@@ -42,7 +42,7 @@ pub use compare::compare;
 pub use db::{Db, DbError, ReadTx};
 pub use fleet::{
     campaigns, deadlines, device_commands, devices, firmware, firmware_catalog, fuota, groups, history,
-    lorawan_profiles, preconditions, reach, registration_tokens, rollback_need, rollbacks, rollout, schedule,
+    lorawan_profiles, network, preconditions, reach, registration_tokens, rollback_need, rollbacks, rollout, schedule,
     selection, statistics, tenants, updates, withdrawals,
 };
 pub use rebuild::rebuild;

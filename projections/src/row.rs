@@ -5,7 +5,8 @@
 use chrono::{DateTime, Utc};
 use domain::campaign::CampaignStatus;
 use domain::device::{
-    CodeClass, CommandReportStatus, CommandState, Exclusion, Lifecycle, Outcome, Reachability, UpdateKind, WaitReason,
+    CodeClass, CommandReportStatus, CommandState, Exclusion, Lifecycle, Outcome, Reachability, SyncState, UpdateKind,
+    WaitReason,
 };
 use domain::fuota::{DeploymentPhase, MulticastClass, TransferOutcome};
 use domain::group::GroupKind;
@@ -159,6 +160,7 @@ words!(
     Reachability,
     Region,
     TransferOutcome,
+    SyncState,
     Transport,
     UpdateKind,
     WaitReason

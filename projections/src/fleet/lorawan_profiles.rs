@@ -19,7 +19,7 @@ const PROFILES_MAX: i64 = 1_000;
 
 /// The device profile that a device has over there: that of its copy, else its own, else the one of its tenant's connection. The query names the
 /// device `d`.
-pub(crate) const PROFILE_OF_DEVICE: &str = "COALESCE(d.device_profile_id, (SELECT n.state #>> '{chirpstack,default_device_profile_id}' FROM tenants n WHERE n.tenant = d.tenant))";
+pub(crate) const PROFILE_OF_DEVICE: &str = "COALESCE(d.network #>> '{copy,device_profile_id}', d.device_profile_id, (SELECT n.state #>> '{chirpstack,default_device_profile_id}' FROM tenants n WHERE n.tenant = d.tenant))";
 
 /// A device profile.
 #[derive(Debug, Clone, PartialEq)]
