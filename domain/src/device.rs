@@ -262,6 +262,7 @@ impl Decider for Device {
             (Lifecycle::Active, C::CancelCommand { n }) => self.cancel_command(now, *n),
             (Lifecycle::Active, C::ExpireCommand { n }) => Ok(self.expire_command(now, *n)),
             (Lifecycle::Active, C::ReportCommand { report, arrival }) => Ok(self.report_command(now, report, *arrival)),
+            (Lifecycle::Active, C::ReportTransfer { report }) => Ok(self.report_transfer(now, report)),
             (Lifecycle::Active, C::Report { report, arrival }) => Ok(self.report(now, report, *arrival)),
             (Lifecycle::Active, C::ReportPresence { presence, arrival }) => {
                 Ok(self.report_presence(now, presence, *arrival))

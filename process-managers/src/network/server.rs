@@ -16,7 +16,7 @@ const KEY_KNOWN_FOR: Duration = Duration::from_secs(5);
 
 /// Why something could not be done over there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ServerError {
+pub(crate) enum ServerError {
     /// It doesn't answer: all devices of the tenant wait.
     Away(String),
     /// It broke at this device.
@@ -28,21 +28,21 @@ pub(super) enum ServerError {
 }
 
 impl ServerError {
-    pub(super) fn refused(code: &'static str, reason: impl Into<String>) -> Self {
+    pub(crate) fn refused(code: &'static str, reason: impl Into<String>) -> Self {
         Self::Refused { code, reason: reason.into() }
     }
 }
 
-pub(super) struct Server {
-    pub(super) client: Client,
-    pub(super) chirpstack_tenant_id: String,
-    pub(super) default_device_profile_id: Option<String>,
+pub(crate) struct Server {
+    pub(crate) client: Client,
+    pub(crate) chirpstack_tenant_id: String,
+    pub(crate) default_device_profile_id: Option<String>,
     key_worked_at: Mutex<Option<Instant>>,
 }
 
 impl Server {
     /// The client of a tenant's connection. The key is read each time.
-    pub(super) async fn of(
+    pub(crate) async fn of(
         tenant: &TenantId,
         connection: &ChirpStackConnection,
         secrets: &SecretStore,
@@ -54,10 +54,8 @@ impl Server {
         }
         let unusable = |error: chirpstack::grpc::InvalidConnection| ServerError::Away(error.to_string());
         let api_key = ApiKey::new(key.reveal_text().unwrap_or_default()).map_err(unusable)?;
-        let connection_of_client = Connection {
-            extra_ca_pem: connection.ca.clone(),
-            ..Connection::new(&connection.url, api_key)
-        };
+        let connection_of_client =
+            Connection { extra_ca_pem: connection.ca.clone(), ..Connection::new(&connection.url, api_key) };
         Ok(Self {
             client: Client::new(&connection_of_client).map_err(unusable)?,
             chirpstack_tenant_id: connection.chirpstack_tenant_id.clone(),
@@ -67,7 +65,7 @@ impl Server {
     }
 
     /// The device with this EUI. None if the tenant over there has none.
-    pub(super) async fn find(&self, dev_eui: &str) -> Result<Option<StoredDevice>, ServerError> {
+    pub(crate) async fn find(&self, dev_eui: &str) -> Result<Option<StoredDevice>, ServerError> {
         match self.client.get_device(dev_eui).await {
             Ok(found) => Ok(Some(found)),
             Err(Error::NotFound { .. }) => Ok(None),
@@ -78,7 +76,7 @@ impl Server {
     }
 
     /// Deletes a device; it is no error that there is none.
-    pub(super) async fn delete(&self, dev_eui: &str) -> Result<(), ServerError> {
+    pub(crate) async fn delete(&self, dev_eui: &str) -> Result<(), ServerError> {
         match self.client.delete_device(dev_eui).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(Error::Unauthenticated { .. }) => {
@@ -93,7 +91,7 @@ impl Server {
     }
 
     /// Whether the key is taken, asked by something that the tenant over there always has.
-    pub(super) async fn key_works(&self) -> Result<(), ServerError> {
+    pub(crate) async fn key_works(&self) -> Result<(), ServerError> {
         let known = *self.key_worked_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if known.is_some_and(|at| at.elapsed() < KEY_KNOWN_FOR) {
             return Ok(());
@@ -111,7 +109,7 @@ impl Server {
     }
 
     /// What it means that ChirpStack doesn't let the key write a device, or misses something that the device names.
-    pub(super) async fn why_not_written(
+    pub(crate) async fn why_not_written(
         &self,
         error: Error,
         application_id: &str,
@@ -127,7 +125,13 @@ impl Server {
         }
         match self.client.get_application(application_id).await {
             Ok(application) if application.tenant_id == self.chirpstack_tenant_id => {}
-            Ok(_) | Err(Error::NotFound { .. } | Error::Unauthenticated { .. } | Error::Refused { .. } | Error::Malformed { .. }) => {
+            Ok(_)
+            | Err(
+                Error::NotFound { .. }
+                | Error::Unauthenticated { .. }
+                | Error::Refused { .. }
+                | Error::Malformed { .. },
+            ) => {
                 let reason = format!("ChirpStack has no application {application_id} in this tenant");
                 return ServerError::refused("application_unknown", reason);
             }
@@ -135,7 +139,12 @@ impl Server {
         }
         match self.client.get_device_profile(device_profile_id).await {
             Ok(_) => {}
-            Err(Error::NotFound { .. } | Error::Unauthenticated { .. } | Error::Refused { .. } | Error::Malformed { .. }) => {
+            Err(
+                Error::NotFound { .. }
+                | Error::Unauthenticated { .. }
+                | Error::Refused { .. }
+                | Error::Malformed { .. },
+            ) => {
                 let reason = format!("ChirpStack has no device profile {device_profile_id} in this tenant");
                 return ServerError::refused("device_profile_unknown", reason);
             }
@@ -151,7 +160,7 @@ impl Server {
 }
 
 /// An error that needs no further question.
-pub(super) fn plain(error: Error) -> ServerError {
+pub(crate) fn plain(error: Error) -> ServerError {
     let text = error.to_string();
     match error {
         Error::Unavailable { .. } | Error::DeadlineExceeded => ServerError::Away(text),
@@ -159,6 +168,8 @@ pub(super) fn plain(error: Error) -> ServerError {
         Error::NotChirpstack { .. } => ServerError::refused("not_chirpstack", text),
         Error::Duplicate { .. } => ServerError::refused("duplicate", text),
         Error::Unauthenticated { .. } => ServerError::KeyRefused,
-        Error::NotFound { .. } | Error::Malformed { .. } | Error::Refused { .. } => ServerError::refused("invalid", text),
+        Error::NotFound { .. } | Error::Malformed { .. } | Error::Refused { .. } => {
+            ServerError::refused("invalid", text)
+        }
     }
 }

@@ -151,7 +151,8 @@ impl Worker<'_> {
         };
         workers.done(self.tenant, &device);
         count("failed");
-        let failed = NetworkCommand::RecordFailed { of, code: code.to_owned(), reason, connection: Some(self.revision) };
+        let failed =
+            NetworkCommand::RecordFailed { of, code: code.to_owned(), reason, connection: Some(self.revision) };
         Ok(tell(store, &key, failed).await?)
     }
 

@@ -7,11 +7,11 @@ use domain::TenantId;
 use domain::events::LorawanProfileEvent;
 use domain::lorawan::Region;
 use domain::lorawan_profile::ProfileFacts;
-use sqlx::{PgConnection, Row as _};
+use sqlx::PgConnection;
 
 use crate::db::{Db, DbError, ReadTx};
 use crate::decode::{Decoded, Events};
-use crate::row::{Row as _, parse, row};
+use crate::row::{Row as _, row};
 use crate::table::Rows;
 
 /// Most profiles of one tenant that are read at once.
@@ -86,13 +86,13 @@ pub async fn known(db: &Db, tenant: &TenantId) -> Result<BTreeMap<String, Profil
     of_tenant(&mut db.read_all().await?, tenant).await
 }
 
-/// Profiles that devices in service have, at most `limit`, in the order of tenant and profile.
-pub async fn in_use(db: &Db, limit: usize) -> Result<Vec<(TenantId, String)>, DbError> {
+/// Profiles that devices of the tenant in service have, at most `limit`.
+pub async fn in_use(db: &Db, tenant: &TenantId, limit: usize) -> Result<Vec<String>, DbError> {
     let mut tx = db.read_at_length().await?;
     let sql = format!(
-        "SELECT DISTINCT d.tenant, {PROFILE_OF_DEVICE} AS profile FROM devices d
-         WHERE d.transport = 'lorawan' AND d.lifecycle = 'active' AND {PROFILE_OF_DEVICE} IS NOT NULL ORDER BY 1, 2 LIMIT $1"
+        "SELECT DISTINCT {PROFILE_OF_DEVICE} FROM devices d
+         WHERE d.tenant = $1 AND d.transport = 'lorawan' AND d.lifecycle = 'active' AND {PROFILE_OF_DEVICE} IS NOT NULL
+         ORDER BY 1 LIMIT $2"
     );
-    let rows = sqlx::query(&sql).bind(limit as i64).fetch_all(&mut *tx.0).await?;
-    rows.iter().map(|row| Ok((parse(row.try_get("tenant")?)?, row.try_get("profile")?))).collect()
+    Ok(sqlx::query_scalar(&sql).bind(tenant.as_str()).bind(limit as i64).fetch_all(&mut *tx.0).await?)
 }

@@ -24,7 +24,7 @@ pub async fn pending(db: &Db, limit: usize) -> Result<Vec<(TenantId, PendingTran
     let sql = format!(
         "SELECT * FROM (
            SELECT u.tenant, u.device_id, u.ordinal, u.attempt, u.campaign_id, u.phase_since, u.firmware_id,
-                  (f.metadata ->> 'size')::bigint AS size, f.metadata ->> 'sha256' AS sha256,
+                  (f.bytes ->> 'size')::bigint AS size, f.bytes ->> 'sha256' AS sha256,
                   d.lorawan_dev_eui, d.chirpstack_app_id, {PROFILE_OF_DEVICE} AS profile,
                   row_number() OVER (PARTITION BY u.tenant ORDER BY u.phase_since, u.device_id) AS place
            FROM updates u
