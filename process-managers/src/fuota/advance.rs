@@ -17,7 +17,7 @@ use object_store::path::Path as ObjectPath;
 use projections::fuota::LiveDeployment;
 use runtime::clock;
 
-use super::calls::{self, Listed};
+use super::calls;
 use super::sessions;
 use super::worker::{Stop, Worker, send};
 use crate::reconciler::ReconcileError;

@@ -15,7 +15,7 @@ use crate::row::row;
 use crate::table::Rows;
 
 pub use due::{LiveDeployment, TransferReport, live, pending, reports_due, withdrawn};
-pub use lists::{ForecastDevices, devices_of, forecast_devices, of_campaign};
+pub use lists::{ForecastDevices, forecast_devices, of_campaign, with_devices};
 
 /// A deployment.
 #[derive(Debug, Clone, PartialEq)]

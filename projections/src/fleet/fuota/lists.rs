@@ -36,30 +36,40 @@ pub async fn of_campaign(
     Ok(Page { items, next, total })
 }
 
-/// Devices of these deployments that the campaign has in them, by device; the bound of a deployment bounds them.
-pub async fn devices_of(
+/// A deployment, and the devices that the campaign has in it, by id. None if it has none. The bound of a deployment bounds them.
+pub async fn with_devices(
     tx: &mut ReadTx,
     campaign_id: &str,
-    deployments: &[String],
-) -> Result<Vec<DeploymentDeviceRow>, DbError> {
+    deployment_id: &str,
+) -> Result<Option<(DeploymentRow, Vec<DeploymentDeviceRow>)>, DbError> {
     let sql = format!(
-        "SELECT {} FROM fuota_devices x WHERE x.deployment_id = ANY ($1) AND x.campaign_id = $2 ORDER BY x.deployment_id, x.device_id",
+        "SELECT {} FROM fuota_devices x WHERE x.deployment_id = $1 AND x.campaign_id = $2 ORDER BY x.device_id",
         DeploymentDeviceRow::columns_of("x")
     );
-    let rows = sqlx::query(&sql).bind(deployments).bind(campaign_id).fetch_all(&mut *tx.0).await?;
-    rows.iter().map(DeploymentDeviceRow::read).collect()
+    let rows = sqlx::query(&sql).bind(deployment_id).bind(campaign_id).fetch_all(&mut *tx.0).await?;
+    let devices: Vec<_> = rows.iter().map(DeploymentDeviceRow::read).collect::<Result<_, _>>()?;
+    if devices.is_empty() {
+        return Ok(None);
+    }
+    let sql = format!("SELECT {} FROM fuota_deployments t WHERE t.deployment_id = $1", DeploymentRow::columns_of("t"));
+    let row = sqlx::query(&sql).bind(deployment_id).fetch_one(&mut *tx.0).await?;
+    Ok(Some((DeploymentRow::read(&row)?, devices)))
 }
 
 /// Numbers of LoRaWAN devices by what a deployment groups them by.
 pub type ForecastDevices = BTreeMap<ForecastKey, u32>;
 
-/// Counts the LoRaWAN devices among these.
+/// Counts the LoRaWAN devices among these. A tenant without any costs one look into an index.
 pub async fn forecast_devices(
     tx: &mut ReadTx,
     tenant: &TenantId,
-    devices: &[DeviceId],
+    devices: &[&DeviceId],
 ) -> Result<ForecastDevices, DbError> {
-    let names: Vec<&str> = devices.iter().map(DeviceId::as_str).collect();
+    let any = "SELECT EXISTS (SELECT FROM devices WHERE tenant = $1 AND lorawan_dev_eui IS NOT NULL)";
+    if !sqlx::query_scalar::<_, bool>(any).bind(tenant.as_str()).fetch_one(&mut *tx.0).await? {
+        return Ok(ForecastDevices::new());
+    }
+    let names: Vec<&str> = devices.iter().map(|device| device.as_str()).collect();
     let sql = format!(
         "SELECT d.chirpstack_app_id, {PROFILE_OF_DEVICE} AS profile, count(*) AS devices FROM devices d
          WHERE d.tenant = $1 AND d.transport = 'lorawan' AND d.device_id = ANY ($2) GROUP BY 1, 2"
