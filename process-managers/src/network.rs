@@ -6,7 +6,7 @@
 //! while its ChirpStack doesn't answer: a hanging one holds up nobody else. Nothing waits for this: requests have been answered long before.
 
 mod copy;
-mod pause;
+pub(crate) mod pause;
 mod server;
 mod sweep;
 mod sync;
@@ -21,6 +21,7 @@ use projections::network::{self, ConnectedTenant};
 use crate::Context;
 use crate::reconciler::{Progress, ReconcileError, Reconciler};
 
+pub(crate) use server::{Server, ServerError, plain};
 pub(crate) use workers::Workers;
 
 /// Tenants read at a time.
