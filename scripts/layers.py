@@ -15,7 +15,7 @@ ALLOWED = {
     "process-managers": BASE | {"projections", "chirpstack"},
     "mqtt-bridge": BASE | {"trust", "chirpstack"},
     "command-api": BASE | {"trust", "projections", "chirpstack"},
-    "fake-chirpstack": {"chirpstack"},
+    "fake-chirpstack": {"chirpstack", "runtime"},
     "waybill": BASE | {"trust", "chirpstack", "projections", "process-managers", "mqtt-bridge", "command-api"},
     "bench": None,
     "tests": None,
@@ -26,7 +26,9 @@ OWNERS = {
     "postgres-es": {"projections"},
     "axum": {"command-api", "bench"},
     "tonic": {"chirpstack", "fake-chirpstack"},
+    "tonic-prost": {"chirpstack", "fake-chirpstack"},
     "prost": {"chirpstack", "fake-chirpstack"},
+    "prost-types": {"chirpstack", "fake-chirpstack"},
     "async-nats": {"event-store", "mqtt-bridge", "waybill", "bench", "tests"},
 }
 NOT_IN_DOMAIN = {"tokio", "tokio-util", "futures", "async-trait", "rand", "reqwest", "rumqttc-v4-next", "tracing", "metrics"}

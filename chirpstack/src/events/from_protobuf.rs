@@ -5,10 +5,10 @@ mod v4;
 
 use chrono::{DateTime, Utc};
 use prost::Message;
+use prost_types::Timestamp;
 
 use super::fields;
 use super::kind::Hints;
-use super::protobuf::Timestamp;
 use super::{NetworkEvent, Unreadable};
 
 /// Tag of a first field that is a number: version 3's application.

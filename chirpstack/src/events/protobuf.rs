@@ -3,50 +3,8 @@
 
 use std::collections::HashMap;
 
-use prost::{Enumeration, Message, Oneof};
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Timestamp {
-    #[prost(int64, tag = "1")]
-    pub(super) seconds: i64,
-    #[prost(int32, tag = "2")]
-    pub(super) nanos: i32,
-}
-
-/// `google.protobuf.Struct`: a JSON object.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Struct {
-    #[prost(map = "string, message", tag = "1")]
-    pub(super) fields: HashMap<String, JsonValue>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct JsonValue {
-    #[prost(oneof = "JsonKind", tags = "1, 2, 3, 4, 5, 6")]
-    pub(super) kind: Option<JsonKind>,
-}
-
-#[derive(Clone, PartialEq, Oneof)]
-pub(super) enum JsonKind {
-    #[prost(int32, tag = "1")]
-    Null(i32),
-    #[prost(double, tag = "2")]
-    Number(f64),
-    #[prost(string, tag = "3")]
-    Text(String),
-    #[prost(bool, tag = "4")]
-    Flag(bool),
-    #[prost(message, tag = "5")]
-    Object(Struct),
-    #[prost(message, tag = "6")]
-    List(JsonList),
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct JsonList {
-    #[prost(message, repeated, tag = "1")]
-    pub(super) values: Vec<JsonValue>,
-}
+use prost::{Enumeration, Message};
+use prost_types::{Struct, Timestamp};
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct DeviceInfo {

@@ -1,8 +1,9 @@
 //! Messages of package `integration` of ChirpStack 3. They begin with a number where those of version 4 begin with bytes.
 
 use prost::Message;
+use prost_types::Timestamp;
 
-use super::protobuf::{LoraModulationInfo, Timestamp};
+use super::protobuf::LoraModulationInfo;
 
 /// The beginning that all events share.
 #[derive(Clone, PartialEq, Message)]

@@ -1,5 +1,7 @@
 //! Version 4.
 
+use prost_types::value::Kind as JsonKind;
+use prost_types::{Struct, Timestamp, Value as ProtoValue};
 use serde_json::{Map, Number, Value};
 
 use super::super::dedup::{self, Ids};
@@ -21,7 +23,7 @@ const DEPTH_MAX: usize = 32;
 /// An event without what all events share.
 struct Parts {
     device: Option<pb::DeviceInfo>,
-    time: Option<pb::Timestamp>,
+    time: Option<Timestamp>,
     ids: Ids,
     event: Event,
 }
@@ -94,7 +96,7 @@ fn parts(body: &[u8], kind: Kind, notes: &mut Notes) -> Result<Parts, Unreadable
         }
         Kind::Log => {
             let event: pb::LogEvent = decode(body)?;
-            let (device, time) = (event.device_info.clone(), event.time.clone());
+            let (device, time) = (event.device_info.clone(), event.time);
             let at = time.as_ref().map(|time| format!("{}.{}", time.seconds, time.nanos));
             Parts { device, time, ids: Ids { time: at, ..Ids::default() }, event: Event::Log(log(event)) }
         }
@@ -194,21 +196,21 @@ fn log(event: pb::LogEvent) -> Log {
     }
 }
 
-fn json_object(object: pb::Struct, depth: usize) -> Map<String, Value> {
+fn json_object(object: Struct, depth: usize) -> Map<String, Value> {
     object.fields.into_iter().map(|(name, value)| (name, json(value, depth + 1))).collect()
 }
 
-fn json(value: pb::JsonValue, depth: usize) -> Value {
+fn json(value: ProtoValue, depth: usize) -> Value {
     if depth > DEPTH_MAX {
         return Value::Null;
     }
     match value.kind {
-        None | Some(pb::JsonKind::Null(_)) => Value::Null,
-        Some(pb::JsonKind::Number(number)) => Number::from_f64(number).map_or(Value::Null, Value::Number),
-        Some(pb::JsonKind::Text(text)) => Value::String(text),
-        Some(pb::JsonKind::Flag(flag)) => Value::Bool(flag),
-        Some(pb::JsonKind::Object(object)) => Value::Object(json_object(object, depth)),
-        Some(pb::JsonKind::List(list)) => {
+        None | Some(JsonKind::NullValue(_)) => Value::Null,
+        Some(JsonKind::NumberValue(number)) => Number::from_f64(number).map_or(Value::Null, Value::Number),
+        Some(JsonKind::StringValue(text)) => Value::String(text),
+        Some(JsonKind::BoolValue(flag)) => Value::Bool(flag),
+        Some(JsonKind::StructValue(object)) => Value::Object(json_object(object, depth)),
+        Some(JsonKind::ListValue(list)) => {
             Value::Array(list.values.into_iter().map(|value| json(value, depth + 1)).collect())
         }
     }
