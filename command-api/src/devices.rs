@@ -16,6 +16,7 @@ pub(crate) mod key;
 mod known;
 mod list;
 mod model;
+mod network_notices;
 mod reading;
 mod telemetry;
 
@@ -36,4 +37,5 @@ pub(crate) use import::{__path_import_devices, import_devices};
 pub(crate) use known::is_known;
 pub(crate) use list::{__path_list_devices, list_devices};
 pub(crate) use reading::find;
+pub(crate) use network_notices::{__path_device_network_notices, device_network_notices};
 pub(crate) use telemetry::{__path_device_telemetry, device_telemetry};

@@ -36,6 +36,8 @@ pub enum TelemetryKind {
     Measurements,
     /// A piece of the log of an update; `data` has the update's ordinal and the text.
     Log,
+    /// What the network server said about the device. It is no contact of the device itself.
+    Notice,
 }
 
 /// Body of a telemetry message.

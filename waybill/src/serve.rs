@@ -13,6 +13,7 @@ use command_api::{ApiConfig, ApiState, HealthCheck, HttpListener, KeySource, Sig
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
 use event_store::lease::Lease;
+use event_store::network::JetStreamRawEvents;
 use event_store::sessions::JetStreamSessions;
 use event_store::streams::{self, Missing};
 use event_store::telemetry::Telemetry;
@@ -294,7 +295,7 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
         bucket: Arc::new(JetStreamSessions::of_tickets(parts.waybill.clone())),
         keyring: Arc::clone(&checked.keyring),
     };
-    let Checked { secrets, objects: directory, .. } = checked;
+    let Checked { secrets, keyring, objects: directory, .. } = checked;
     let objects: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(&directory)?);
     let mut checks = parts.checks.clone();
     if args.role.runs(Role::Api) {
@@ -319,6 +320,8 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
         dead_letters: Some(DeadLetters::new(parts.waybill.clone())),
         telemetry: Some(parts.telemetry.clone()),
         feed_consumers: Some(FeedConsumers::new(parts.waybill.clone())),
+        network: Some(Arc::new(JetStreamRawEvents::new(parts.waybill.clone()))),
+        secrets: Some(SecretStore::new(parts.waybill.clone(), Arc::clone(&keyring))),
         objects,
         config,
         metrics: parts.metrics.clone(),
