@@ -140,7 +140,7 @@ pub struct ApiState {
     pub feed_consumers: Option<FeedConsumers>,
     /// Where events of network servers wait; none without NATS.
     pub network: Option<Arc<dyn RawEvents>>,
-    /// Secrets of tenants; none without NATS.
+    /// Sealed secrets of tenants; none without NATS.
     pub secrets: Option<SecretStore>,
     /// The store of the firmware's bytes.
     pub objects: Arc<dyn ObjectStore>,
@@ -290,6 +290,12 @@ impl App {
     /// The API keys that this process knows.
     pub(crate) fn known_keys(&self) -> Result<&KnownKeys, Problem> {
         self.api_keys.as_ref().ok_or_else(|| Problem::internal("this process doesn't follow API keys"))
+    }
+
+    /// The sealed secrets of tenants.
+    pub(crate) fn secrets(&self) -> Result<&SecretStore, Problem> {
+        let unavailable = || Problem::unavailable("secrets_unavailable", "the secrets of tenants can't be reached");
+        self.secrets.as_ref().ok_or_else(unavailable)
     }
 
     /// The members of all tenants that this process knows.

@@ -50,6 +50,9 @@ pub struct ChirpStackConnection {
     /// The broker of its MQTT integration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mqtt: Option<ChirpStackMqtt>,
+    /// Its addresses may be in a private network: those who run the installation have set them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_be_private: bool,
 }
 
 /// Where ChirpStack's MQTT integration publishes events.
@@ -170,6 +173,7 @@ mod tests {
             webhook_header: None,
             auto_import: vec![],
             mqtt: None,
+            may_be_private: false,
         }
     }
 
