@@ -39,6 +39,7 @@ mod misbehaviours;
 mod mistakes;
 mod monitoring;
 mod old_service;
+mod network_events;
 mod operations;
 mod order;
 mod passwords;

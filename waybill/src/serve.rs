@@ -20,7 +20,7 @@ use event_store::telemetry::Telemetry;
 use event_store::{EventStore, JetStreamLog, Keyring, Log, SecretStore};
 use metrics_exporter_prometheus::PrometheusHandle;
 use mqtt_bridge::callout::{Issuer, StoredCredentials};
-use mqtt_bridge::{Bridge, BridgeOptions, BrokerAddress, DeviceRef, LinkRequest, LiveDevices};
+use mqtt_bridge::{Bridge, BridgeOptions, BrokerAddress, DeviceRef, LinkRequest, LiveDevices, NetworkOptions, NoHook};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use projections::{Db, Projections};
@@ -31,7 +31,7 @@ use crate::config::{Role, ServeArgs};
 use crate::issuer_http::IssuerHttp;
 use crate::role_user::connection_name;
 use crate::secrets::Secrets;
-use crate::tls::{NatsTls, ServedCertificate};
+use crate::tls::{NatsTls, ServedCertificate, trusting_pem};
 use crate::token_keys::HttpKeySource;
 use crate::{health, known_passwords, metrics, nats};
 
@@ -233,6 +233,12 @@ async fn start_bridge(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Res
             links.link(request.tenant, &firmware, Some(attempt), request.expires_at)
         }),
         live_devices: Arc::new(LiveRows(parts.db.clone())),
+        network: NetworkOptions {
+            queue: Arc::new(JetStreamRawEvents::new(parts.waybill.clone())),
+            secrets: parts.secrets.clone(),
+            tls: Arc::new(|ca: Option<&str>| trusting_pem(ca).map_err(|error| error.to_string())),
+            downlinks: Arc::new(NoHook),
+        },
         tasks: parts.tasks.clone(),
     });
     let mut ready = bridge.ready.clone();

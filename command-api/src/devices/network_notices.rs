@@ -54,7 +54,7 @@ struct Notice {
 /// last seven days, at a limited rate. A page can have fewer items than asked for, or none, and still a `next_cursor`: at most 2,000 messages of the
 /// device are looked at for one page.
 #[utoipa::path(
-    get, path = "/devices/{device_id}/network-notices", tag = "LoRaWAN", params(DevicePath, PageParams),
+    get, path = "/devices/{device_id}/network-notices", tag = "lorawan", params(DevicePath, PageParams),
     responses(
         (status = 200, body = List<NoticeBody>),
         (status = 400, description = "A cursor is wrong", body = ProblemBody, content_type = "application/problem+json"),

@@ -63,7 +63,7 @@ pub(crate) struct WebhookReply {
 /// names, or as the key of `X-Waybill-Signature: t=…,v1=…` (HMAC-SHA256 of `{t}.{body}`, at most 300 seconds old). Unknown parameters, kinds and devices
 /// get 200, too.
 #[utoipa::path(
-    post, path = "/lorawan/webhooks/{tenant_id}", tag = "LoRaWAN", params(WebhookPath, WebhookParams),
+    post, path = "/lorawan/webhooks/{tenant_id}", tag = "lorawan", params(WebhookPath, WebhookParams),
     request_body(content = Object, description = "The event as ChirpStack sends it", content_type = "application/json"),
     responses(
         (status = 200, body = WebhookReply),
@@ -84,7 +84,7 @@ pub(crate) async fn receive_event(
 ///
 /// The same for the URL of uplinks of ChirpStack 3, or of a program that sends only these.
 #[utoipa::path(
-    post, path = "/lorawan/webhooks/{tenant_id}/uplink", tag = "LoRaWAN", params(WebhookPath, WebhookParams),
+    post, path = "/lorawan/webhooks/{tenant_id}/uplink", tag = "lorawan", params(WebhookPath, WebhookParams),
     request_body(content = Object, description = "The uplink", content_type = "application/json", example = json!({
         "devEUI": "0102030405060708", "objectJSON": "{\"temp\": 22.5, \"battery\": 85}", "rxInfo": [{"rssi": -95}],
     })),
@@ -107,7 +107,7 @@ pub(crate) async fn receive_uplink(
 ///
 /// A status of ChirpStack, or `{"devEUI": …, "status": "online"}` (`offline`).
 #[utoipa::path(
-    post, path = "/lorawan/webhooks/{tenant_id}/status", tag = "LoRaWAN", params(WebhookPath, WebhookParams),
+    post, path = "/lorawan/webhooks/{tenant_id}/status", tag = "lorawan", params(WebhookPath, WebhookParams),
     request_body(content = Object, description = "The status", content_type = "application/json", example = json!({"devEUI": "0102030405060708", "status": "online"})),
     responses(
         (status = 200, body = WebhookReply),
@@ -128,7 +128,7 @@ pub(crate) async fn receive_status(
 ///
 /// Errors of ChirpStack 3, and logs of 4, are kept as notices of the device (`GET /devices/{device_id}/network-notices`).
 #[utoipa::path(
-    post, path = "/lorawan/webhooks/{tenant_id}/error", tag = "LoRaWAN", params(WebhookPath, WebhookParams),
+    post, path = "/lorawan/webhooks/{tenant_id}/error", tag = "lorawan", params(WebhookPath, WebhookParams),
     request_body(content = Object, description = "The error", content_type = "application/json", example = json!({"devEUI": "0102030405060708", "type": "UPLINK_CODEC", "error": "bad frame"})),
     responses(
         (status = 200, body = WebhookReply),
