@@ -14,6 +14,7 @@ mod bulk;
 mod campaigns;
 mod causation;
 mod certificates;
+mod codec;
 mod contract;
 mod credentials;
 mod device_commands;
