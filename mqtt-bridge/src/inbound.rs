@@ -29,7 +29,7 @@ pub(crate) use answers::Answers;
 pub use backlog::Backlog;
 pub(crate) use backlog::measure as measure_backlog;
 pub(crate) use handler::{Handled, Handler};
-pub(crate) use intake_error::{IntakeError, Throttled};
+pub(crate) use intake_error::IntakeError;
 pub(crate) use watermark_publisher::ask;
 pub(crate) use queues::Queues;
 pub(crate) use unfinished::{Settled, Unfinished};

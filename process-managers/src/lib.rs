@@ -145,10 +145,8 @@ pub fn start(
         "withdrawal process manager",
         reconciler::run(context.clone(), tasks.token().clone(), withdrawals::RECONCILER),
     );
-    tasks.spawn(
-        "network process manager",
-        reconciler::run(context.clone(), tasks.token().clone(), network::RECONCILER),
-    );
+    tasks
+        .spawn("network process manager", reconciler::run(context.clone(), tasks.token().clone(), network::RECONCILER));
     tasks.spawn(
         "adoption process manager",
         reconciler::run(context.clone(), tasks.token().clone(), adoption::RECONCILER),

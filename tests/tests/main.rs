@@ -35,6 +35,7 @@ mod identity;
 mod isolation;
 mod live;
 mod login;
+mod lorawan;
 mod members;
 mod misbehaviours;
 mod mistakes;

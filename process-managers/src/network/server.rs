@@ -54,10 +54,8 @@ impl Server {
         }
         let unusable = |error: chirpstack::grpc::InvalidConnection| ServerError::Away(error.to_string());
         let api_key = ApiKey::new(key.reveal_text().unwrap_or_default()).map_err(unusable)?;
-        let connection_of_client = Connection {
-            extra_ca_pem: connection.ca.clone(),
-            ..Connection::new(&connection.url, api_key)
-        };
+        let connection_of_client =
+            Connection { extra_ca_pem: connection.ca.clone(), ..Connection::new(&connection.url, api_key) };
         Ok(Self {
             client: Client::new(&connection_of_client).map_err(unusable)?,
             chirpstack_tenant_id: connection.chirpstack_tenant_id.clone(),
@@ -127,7 +125,13 @@ impl Server {
         }
         match self.client.get_application(application_id).await {
             Ok(application) if application.tenant_id == self.chirpstack_tenant_id => {}
-            Ok(_) | Err(Error::NotFound { .. } | Error::Unauthenticated { .. } | Error::Refused { .. } | Error::Malformed { .. }) => {
+            Ok(_)
+            | Err(
+                Error::NotFound { .. }
+                | Error::Unauthenticated { .. }
+                | Error::Refused { .. }
+                | Error::Malformed { .. },
+            ) => {
                 let reason = format!("ChirpStack has no application {application_id} in this tenant");
                 return ServerError::refused("application_unknown", reason);
             }
@@ -135,7 +139,12 @@ impl Server {
         }
         match self.client.get_device_profile(device_profile_id).await {
             Ok(_) => {}
-            Err(Error::NotFound { .. } | Error::Unauthenticated { .. } | Error::Refused { .. } | Error::Malformed { .. }) => {
+            Err(
+                Error::NotFound { .. }
+                | Error::Unauthenticated { .. }
+                | Error::Refused { .. }
+                | Error::Malformed { .. },
+            ) => {
                 let reason = format!("ChirpStack has no device profile {device_profile_id} in this tenant");
                 return ServerError::refused("device_profile_unknown", reason);
             }
@@ -159,6 +168,8 @@ pub(super) fn plain(error: Error) -> ServerError {
         Error::NotChirpstack { .. } => ServerError::refused("not_chirpstack", text),
         Error::Duplicate { .. } => ServerError::refused("duplicate", text),
         Error::Unauthenticated { .. } => ServerError::KeyRefused,
-        Error::NotFound { .. } | Error::Malformed { .. } | Error::Refused { .. } => ServerError::refused("invalid", text),
+        Error::NotFound { .. } | Error::Malformed { .. } | Error::Refused { .. } => {
+            ServerError::refused("invalid", text)
+        }
     }
 }

@@ -59,7 +59,8 @@ pub(super) fn begin(context: &Context, connected: &ConnectedTenant) {
 async fn sweep(tools: &Tools, connected: &ConnectedTenant, since: DateTime<Utc>) -> Result<(), Stop> {
     let ConnectedTenant { tenant, connection, .. } = connected;
     let server = Server::of(tenant, connection, &tools.secrets).await.map_err(Stop::Server)?;
-    let applications = network::applications(&tools.db, tenant, APPLICATIONS_MAX).await.map_err(ReconcileError::from)?;
+    let applications =
+        network::applications(&tools.db, tenant, APPLICATIONS_MAX).await.map_err(ReconcileError::from)?;
     for application in applications {
         let sweep = Sweep { tools, connected, server: &server, application: &application, since };
         match sweep.application().await {

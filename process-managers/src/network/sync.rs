@@ -47,16 +47,16 @@ struct KeptKeys {
 }
 
 impl Parts<'_> {
-    /// Does what the device asks for. Each report is passed to `tell` as soon as its step is done.
+    /// Does what the device asks for. Reports of the steps that are done are added to `reports`.
     pub(super) async fn sync(
         &self,
         network: &Network,
         identity: Option<NetworkIdentity<'_>>,
-        mut tell: impl AsyncFnMut(NetworkCommand),
+        reports: &mut Vec<NetworkCommand>,
     ) -> Result<(), NotDone> {
         for dev_eui in &network.leftovers {
             self.remove(dev_eui).await.map_err(|error| NotDone { of: dev_eui.clone(), error })?;
-            tell(NetworkCommand::RecordRemoved { dev_eui: dev_eui.clone() }).await;
+            reports.push(NetworkCommand::RecordRemoved { dev_eui: dev_eui.clone() });
         }
         let (Some(NetworkTarget { dev_eui, fingerprint }), Some(identity)) = (&network.target, identity) else {
             return Ok(());
@@ -66,7 +66,7 @@ impl Parts<'_> {
         self.write_keys(network, dev_eui).await.map_err(not_done)?;
         let Written { created, is_disabled, device_profile_id } = written;
         let (dev_eui, fingerprint) = (dev_eui.clone(), fingerprint.clone());
-        tell(NetworkCommand::RecordSynced { dev_eui, fingerprint, created, is_disabled, device_profile_id }).await;
+        reports.push(NetworkCommand::RecordSynced { dev_eui, fingerprint, created, is_disabled, device_profile_id });
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::device::{Device, DeviceCommand, NetworkCommand, SyncState};
 use domain::{CommandId, DeviceId, Key, TenantId};
 use event_store::{EventStore, Request, SecretStore};
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use projections::Db;
 use projections::network::{self, ConnectedTenant};
 use runtime::clock;
@@ -112,11 +112,8 @@ impl Worker<'_> {
     async fn sync_all(&self, devices: Vec<DeviceId>) -> Result<(), Stop> {
         let waits = |device: &DeviceId| self.tools.workers.waits(self.tenant, device);
         let due = devices.into_iter().filter(|device| !waits(device));
-        futures::stream::iter(due)
-            .map(|device| self.sync(device))
-            .buffer_unordered(IN_FLIGHT_MAX)
-            .try_for_each(async |()| Ok(()))
-            .await
+        let synced = futures::stream::iter(due).map(|device| self.sync(device).boxed());
+        synced.buffer_unordered(IN_FLIGHT_MAX).try_for_each(|()| futures::future::ready(Ok(()))).await
     }
 
     async fn sync(&self, device: DeviceId) -> Result<(), Stop> {
@@ -125,15 +122,12 @@ impl Worker<'_> {
         let loaded = store.load_fresh(&key).await.map_err(ReconcileError::from)?;
         let Some(network) = loaded.aggregate.network().filter(|network| self.is_due(network)) else { return Ok(()) };
         let parts = Parts { server: self.server, store, secrets, tenant: self.tenant, device: &device };
-        let mut told = Ok(());
-        let tell = async |wanted: NetworkCommand| {
+        let mut reports = Vec::new();
+        let outcome = parts.sync(network, loaded.aggregate.network_identity(), &mut reports).await;
+        for wanted in reports {
             count(if matches!(wanted, NetworkCommand::RecordRemoved { .. }) { "removed" } else { "synced" });
-            if let Err(error) = tell(store, &key, wanted).await {
-                told = Err(error);
-            }
-        };
-        let outcome = parts.sync(network, loaded.aggregate.network_identity(), tell).await;
-        told?;
+            tell(store, &key, wanted).await?;
+        }
         let Err(NotDone { of, error }) = outcome else {
             workers.done(self.tenant, &device);
             return Ok(());
@@ -151,7 +145,8 @@ impl Worker<'_> {
         };
         workers.done(self.tenant, &device);
         count("failed");
-        let failed = NetworkCommand::RecordFailed { of, code: code.to_owned(), reason, connection: Some(self.revision) };
+        let failed =
+            NetworkCommand::RecordFailed { of, code: code.to_owned(), reason, connection: Some(self.revision) };
         Ok(tell(store, &key, failed).await?)
     }
 

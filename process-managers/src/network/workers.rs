@@ -28,6 +28,8 @@ struct Work {
     /// Calls without an answer in a row.
     failures: u32,
     not_before: Option<Instant>,
+    /// Revision of the connection that was used last.
+    revision: u64,
     /// Revision of the connection with which everything refused was tried again.
     retried_with: u64,
     swept_at: Option<Instant>,
@@ -49,7 +51,8 @@ impl Workers {
         let mut all = self.all();
         let busy = all.values().filter(|work| work.is_syncing).count();
         let work = all.entry(tenant.clone()).or_default();
-        if work.retried_with != revision {
+        if work.revision != revision {
+            work.revision = revision;
             // Another connection: what was wrong with the former one doesn't count.
             (work.failures, work.not_before) = (0, None);
             work.devices.clear();
@@ -152,7 +155,6 @@ mod tests {
         while begun.elapsed() < Duration::from_secs(3_600) {
             if workers.begin(&acme, 1, true) {
                 tries += 1;
-                workers.refused_retried(&acme, 1);
                 workers.ended(&acme, false);
             }
             assert!(workers.begin(&rival, 1, true), "its own worker is free");
