@@ -9,4 +9,4 @@ mod device_queue;
 pub(crate) mod downlinks;
 pub(crate) mod ended;
 
-pub use ended::DownlinksEnded;
+pub(crate) use ended::DownlinksEnded;

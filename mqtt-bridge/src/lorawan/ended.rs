@@ -12,7 +12,7 @@ const TOLD_MAX: usize = 4_096;
 /// Tells the owner of outbound, if it is this process. Elsewhere and above the bound nothing is lost: every command that isn't answered is
 /// looked at again, only later.
 #[derive(Debug, Clone)]
-pub struct DownlinksEnded(mpsc::Sender<DeviceRef>);
+pub(crate) struct DownlinksEnded(mpsc::Sender<DeviceRef>);
 
 /// The other end.
 pub(crate) type EndedDownlinks = mpsc::Receiver<DeviceRef>;
@@ -25,7 +25,7 @@ pub(crate) fn ended_downlinks() -> (DownlinksEnded, EndedDownlinks) {
 impl DownlinksEnded {
     /// ChirpStack has dropped an item of the device's queue, or couldn't send it: `acknowledged: false`, a log event
     /// `DOWNLINK_PAYLOAD_SIZE`, `EXPIRED`, `F_CNT_DOWN` or `DOWNLINK_GATEWAY`. Never waits.
-    pub fn tell(&self, tenant: &TenantId, device: &DeviceId) {
+    pub(crate) fn tell(&self, tenant: &TenantId, device: &DeviceId) {
         let told = self.0.try_send(DeviceRef { tenant: tenant.clone(), device: device.clone() });
         let outcome = if told.is_ok() { "told" } else { "dropped" };
         metrics::counter!("waybill_lorawan_downlinks_ended_total", "outcome" => outcome).increment(1);

@@ -15,8 +15,8 @@ use sqlx::Row as _;
 
 use crate::db::{Db, DbError, ReadTx};
 use crate::fleet::groups::targets::{self, NAMED_DEVICES};
-use crate::fleet::{signatures, versions};
 use crate::fleet::lorawan_profiles::PROFILE_OF_DEVICE;
+use crate::fleet::{signatures, versions};
 
 use crate::row::{ColumnValue as _, parse};
 
