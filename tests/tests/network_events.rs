@@ -154,7 +154,7 @@ async fn an_uplink_by_both_ways_counts_once_and_nothing_is_lost_when_waybill_die
     let connection = json!({
         "url": "http://127.0.0.1:1", "chirpstack_tenant_id": "52f14cd4-c6f1-4fbd-8f87-4025e1d49242", "api_key": "k",
         "webhook_secret": "a secret of webhooks",
-        "mqtt": {"url": broker.url(), "username": broker::USER, "password": broker::PASSWORD},
+        "mqtt": {"url": broker.url(), "ca": broker.ca, "username": broker::USER, "password": broker::PASSWORD},
     });
     let reply = api.send(Method::PUT, "/tenants/default/chirpstack", Some(&connection)).await.unwrap();
     assert_eq!(reply.status, 200, "{}", reply.body);

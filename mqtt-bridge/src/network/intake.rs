@@ -188,7 +188,7 @@ impl Intake {
             }
             Part::Notice(data) => self.notice(about, number, &data).await,
             Part::DownlinkMissed => {
-                self.downlinks_ended.tell(read.tenant(), about.id);
+                self.downlinks_ended.tell(read.tenant(), &about.id);
                 Verdict::Done
             }
         }

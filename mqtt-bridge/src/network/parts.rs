@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use chirpstack::events::{
     Ack, DeviceStatus, Event, Gateway, Integration, Join, Log, LogLevel, NetworkEvent, Payload, Position, Presence,
-    TxAck, Uplink,
+    Uplink,
 };
 use serde_json::{Map, Value, json};
 

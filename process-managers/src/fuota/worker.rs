@@ -109,7 +109,7 @@ pub(super) fn begin(context: &Context, connected: &ConnectedTenant, work: Work) 
 
 async fn run(tools: &Tools, connected: &ConnectedTenant, work: Work) -> Result<(), Stop> {
     let ConnectedTenant { tenant, connection, .. } = connected;
-    let server = Server::of(tenant, connection, &tools.secrets).await?;
+    let server = Server::of(tenant, connection, &tools.secrets, &tools.outward).await?;
     let worker = Worker { tools, tenant, server: &server };
     let profiles = observe::profiles(&worker, &work.pending).await?;
     planning::plan(&worker, &work, &profiles).await?;

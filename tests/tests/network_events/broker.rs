@@ -8,6 +8,7 @@ use rumqttc::{AsyncClient, Event, MqttOptions, Outgoing, Packet, PublishOptions,
 use serde_json::Value;
 use waybill::stack::{Process, Spawner, free_port};
 
+use crate::certificates::Ca;
 use crate::world::PATIENCE;
 
 pub(super) const USER: &str = "waybill";
@@ -18,7 +19,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Broker {
     process: Process,
     _spawner: Spawner,
-    port: u16,
+    tls_port: u16,
+    /// The certificate of its authority, PEM.
+    pub(super) ca: String,
     client: AsyncClient,
     events: rumqttc::EventLoop,
 }
@@ -33,16 +36,23 @@ fn program(name: &str) -> PathBuf {
 
 impl Broker {
     pub(super) async fn start(directory: &Path) -> Self {
-        let (port, spawner) = (free_port().unwrap(), Spawner::start());
+        let (port, tls_port, spawner) = (free_port().unwrap(), free_port().unwrap(), Spawner::start());
+        let certificates = directory.join("broker");
+        Ca::new("CA of a broker").equips(&certificates);
+        let file = |name: &str| certificates.join(name).display().to_string();
+        let (certificate, key) = (file("server.crt"), file("server.key"));
         let passwords = directory.join("mosquitto.passwords");
         let made = Command::new(program("mosquitto_passwd")).args(["-c", "-b"]).arg(&passwords).args([USER, PASSWORD]);
         let made = { made }.status().unwrap();
         assert!(made.success());
-        let user = if nix_is_root() { "user root\n" } else { "" };
-        let settings = format!("{user}listener {port} 127.0.0.1\npassword_file {}\n", passwords.display());
-        let file = directory.join("mosquitto.conf");
-        std::fs::write(&file, settings).unwrap();
-        let args = ["-c".to_owned(), file.display().to_string()];
+        let user = if is_root() { "user root\n" } else { "" };
+        let settings = format!(
+            "{user}password_file {}\nlistener {port} 127.0.0.1\nlistener {tls_port} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\n",
+            passwords.display()
+        );
+        let config = directory.join("mosquitto.conf");
+        std::fs::write(&config, settings).unwrap();
+        let args = ["-c".to_owned(), config.display().to_string()];
         let log = directory.join("mosquitto.log");
         let process = Process::run("mosquitto", &spawner, &program("mosquitto"), &args, &log).unwrap();
         let mut options = MqttOptions::new("chirpstack", ("127.0.0.1", port));
@@ -53,11 +63,12 @@ impl Broker {
             assert!(Instant::now() < deadline, "mosquitto doesn't answer: {}", std::fs::read_to_string(&log).unwrap());
             tokio::time::sleep(PAUSE).await;
         }
-        Self { process, _spawner: spawner, port, client, events }
+        let ca = std::fs::read_to_string(file("ca.crt")).unwrap();
+        Self { process, _spawner: spawner, tls_port, ca, client, events }
     }
 
     pub(super) fn url(&self) -> String {
-        format!("mqtt://127.0.0.1:{}", self.port)
+        format!("mqtts://127.0.0.1:{}", self.tls_port)
     }
 
     /// Publishes an event as ChirpStack does, and waits until the broker has it.
@@ -79,6 +90,6 @@ impl Broker {
 }
 
 /// As root Mosquitto changes its user, who can't read the test's files.
-fn nix_is_root() -> bool {
+fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|of_process| std::os::unix::fs::MetadataExt::uid(&of_process) == 0)
 }
