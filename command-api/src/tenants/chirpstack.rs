@@ -184,19 +184,23 @@ mod tests {
 
     use super::*;
 
-    fn connection(url: &str, may_be_private: bool) -> ChirpStackConnection {
+    fn connection(url: &str) -> ChirpStackConnection {
         serde_json::from_value(json!({
             "url": url, "chirpstack_tenant_id": "t-1", "api_key": "secret:chirpstack-api-key-1",
-            "mqtt": {"url": "mqtt://192.168.0.1"}, "may_be_private": may_be_private,
+            "mqtt": {"url": "mqtt://192.168.0.1"},
         }))
         .unwrap()
     }
 
-    #[tokio::test]
-    async fn a_tenant_can_not_have_waybill_connect_to_its_neighbours() {
-        let refused = checked(&connection("http://127.0.0.1:8080", false)).await.unwrap_err();
+    #[test]
+    fn a_tenant_can_not_have_waybill_connect_to_its_neighbours() {
+        let refused = checked(&Outward::default(), &connection("http://127.0.0.1:8080")).unwrap_err();
         let fields: Vec<_> = refused.errors().iter().map(|error| format!("{error:?}")).collect();
         assert!(fields.len() == 2 && fields[0].contains("url") && fields[1].contains("mqtt.url"), "{fields:?}");
-        assert!(checked(&connection("http://127.0.0.1:8080", true)).await.is_ok());
+        let listed = vec!["127.0.0.0/8".parse().unwrap(), "192.168.0.0/16".parse().unwrap()];
+        let listed = Outward { networks: listed, ..Outward::default() };
+        assert!(checked(&listed, &connection("http://127.0.0.1:8080")).is_ok());
+        assert!(checked(&Outward::default(), &connection("http://[::1]:8080")).is_err());
+        assert!(checked(&listed, &connection("http://name.example:8080")).is_ok(), "judged with each connection");
     }
 }

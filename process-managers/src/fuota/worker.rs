@@ -9,6 +9,7 @@ use object_store::ObjectStore;
 use projections::Db;
 use projections::network::ConnectedTenant;
 use runtime::clock;
+use runtime::outward::Outward;
 
 use super::workers::{BROKEN_TRIES_MAX, Workers};
 use super::{RECONCILER, Work, advance, observe, planning};
@@ -47,6 +48,8 @@ pub(super) struct Tools {
     pub(super) store: EventStore,
     pub(super) db: Db,
     pub(super) secrets: SecretStore,
+    /// Where the address of a ChirpStack may lead.
+    pub(super) outward: Outward,
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) workers: Arc<Workers>,
 }
@@ -58,6 +61,7 @@ impl Tools {
             store: context.store.clone(),
             db: context.db.clone(),
             secrets: context.secrets.clone()?,
+            outward: context.options.outward.clone(),
             objects: context.objects.clone()?,
             workers: context.fuota.clone(),
         })
