@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use event_store::telemetry::Telemetry;
-use event_store::{EventStore, JetStreamLog, Log, streams};
+use event_store::{EventStore, JetStreamLog, Log, SecretStore, streams};
 use projections::{Db, Projections, rebuild};
 use runtime::lifecycle::Tasks;
+use runtime::outward::Outward;
 use tokio::runtime::{Builder, Runtime};
 use waybill::serve::SHUTDOWN_TIMEOUT;
 use waybill::stack::{NatsOptions, Stack, Tools};
@@ -212,19 +213,19 @@ impl Managers {
 
     /// Starts the process managers.
     pub(crate) async fn start(&self, read_side: &ReadSide) -> Result<()> {
+        self.start_with(read_side, None).await
+    }
+
+    /// Starts the process managers with the secrets of tenants, so that network servers are written to.
+    pub(crate) async fn start_with(&self, read_side: &ReadSide, secrets: Option<SecretStore>) -> Result<()> {
         let (store, db, tasks) = (self.store.clone(), self.db.clone(), self.tasks.clone());
         let projections = read_side.projections.clone();
         self.part
             .run(async move {
-                process_managers::start(
-                    store,
-                    db,
-                    projections,
-                    None,
-                    None,
-                    process_managers::Options::default(),
-                    &tasks,
-                );
+                // The network servers of a measurement are on this machine.
+                let outward = Outward { loopback: true, ..Outward::default() };
+                let options = process_managers::Options { outward, ..process_managers::Options::default() };
+                process_managers::start(store, db, projections, secrets, None, options, &tasks);
                 Ok(())
             })
             .await

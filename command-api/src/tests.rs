@@ -25,6 +25,7 @@ mod registrations;
 mod repeats;
 mod rollouts;
 mod sign_in;
+mod signatures;
 mod slow_uploads;
 mod tenants;
 mod updates;

@@ -19,6 +19,7 @@ use crate::state::App;
 /// Signatures to add.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"signatures": [{"scheme": "waybill-manifest-v1", "key": "7692c3ad", "sig": "dHdvIHRpbWVzIHRoaXJ0eS10d28gYnl0ZXMgb2YgYW4gRWQyNTUxOSBzaWduYXR1cmUgYXJlIHNpeHR5LTQuLg=="}]}))]
 pub(crate) struct SignRequest {
     /// At most 16.
     signatures: Vec<SignatureRequest>,
@@ -34,8 +35,8 @@ pub(crate) struct SignRequest {
     responses(
         (status = 200, body = WithPosition<FirmwareBody>),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "Deleted, or it has as many signatures as it may", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Not a signature of this firmware by a trusted key", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "Not a signature of this firmware by a trusted key; or the firmware is deleted, or has as many as it may", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Not the form of a signature", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn sign_firmware(

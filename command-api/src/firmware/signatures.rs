@@ -1,5 +1,6 @@
 //! Signatures of firmware in requests: each is checked with a key that the tenant trusts, before it is stored.
 
+use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::firmware::{
@@ -19,7 +20,7 @@ pub(super) const SIGNATURE_PART_MAX_BYTES: usize = 64 * 1024;
 /// A signature of a manifest, as `waybill firmware sign` prints it, or the text of a tool's file.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"scheme": "waybill-manifest-v1", "key": "7692c3ad", "sig": "base64 of 64 bytes"}))]
+#[schema(example = json!({"scheme": "waybill-manifest-v1", "key": "7692c3ad", "sig": "dHdvIHRpbWVzIHRoaXJ0eS10d28gYnl0ZXMgb2YgYW4gRWQyNTUxOSBzaWduYXR1cmUgYXJlIHNpeHR5LTQuLg=="}))]
 pub(crate) struct SignatureRequest {
     /// `waybill-manifest-v1`, `cosign-bundle`, or, with the upload only, `minisign`.
     #[schema(value_type = String)]
@@ -80,17 +81,16 @@ impl SignatureRequest {
         }
     }
 
-    /// The signature with the trusted key that made it.
-    fn checked(&self, tenant: &Tenant, signed: &Signed<'_>) -> Result<FirmwareSignature, String> {
-        let is_by = self.check(signed)?;
+    /// The signature with the trusted key that made it. `field` names it in refusals.
+    fn checked(&self, field: &str, tenant: &Tenant, signed: &Signed<'_>) -> Result<FirmwareSignature, Problem> {
+        let invalid = |why: String| Problem::invalid(field, why);
+        let is_by = self.check(signed).map_err(invalid)?;
         let keys = tenant.trusted_keys.0.iter().filter(|(fingerprint, _)| {
             self.key.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(&fingerprint.short_id()))
         });
         let mut keys = keys.filter_map(|(fingerprint, key)| Some((*fingerprint, key.public_key.parse().ok()?)));
-        let (key, _) = keys
-            .find(|(_, key)| is_by(key))
-            .ok_or("it is not a signature of this firmware by a key that the tenant trusts")?;
-        Ok(FirmwareSignature { scheme: self.scheme, key, signature: self.stored()? })
+        let (key, _) = keys.find(|(_, key)| is_by(key)).ok_or_else(untrusted)?;
+        Ok(FirmwareSignature { scheme: self.scheme, key, signature: self.stored().map_err(invalid)? })
     }
 
     /// Whether a key made it.
@@ -146,6 +146,11 @@ pub(super) fn checked(
     if requests.len() > SIGNATURES_MAX {
         return Err(Problem::invalid(field, format!("at most {SIGNATURES_MAX}")));
     }
-    let one = |request: &SignatureRequest| request.checked(tenant, signed).map_err(|why| Problem::invalid(field, why));
-    requests.iter().map(one).collect()
+    requests.iter().map(|request| request.checked(field, tenant, signed)).collect()
+}
+
+/// Perhaps a signature of something else, perhaps by a key that is trusted later: nobody can tell.
+fn untrusted() -> Problem {
+    let detail = "it is not a signature of this firmware by a key that the tenant trusts";
+    Problem::new(StatusCode::CONFLICT, "signature_untrusted", detail)
 }

@@ -64,7 +64,7 @@ pub(crate) struct UploadForm {
         (status = 201, body = WithPosition<FirmwareBody>),
         (status = 200, description = "The same bytes existed already", body = WithPosition<FirmwareBody>),
         (status = 408, description = "It came too slowly", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "It exists with other bytes", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It exists with other bytes, or a signature is by no trusted key", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "A digest differs, or a field is wrong", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

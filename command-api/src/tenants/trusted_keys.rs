@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use domain::firmware::KeyFingerprint;
 use domain::tenant::{Tenant, TenantCommand, TrustedKey};
 use domain::{Key, Rejection, Sealed, TenantId};
@@ -145,12 +146,16 @@ pub(crate) async fn distrust_key(
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<TrustedKeyBody>, Problem> {
     let tenant = known(&app, &tenant_id).await?;
-    let key = tenant.trusted_keys.0.get(&fingerprint).ok_or_else(|| Problem::not_found("the key isn't trusted"))?;
+    let key = tenant.trusted_keys.0.get(&fingerprint).ok_or_else(not_trusted)?;
     let body = TrustedKeyBody::of(fingerprint, key);
     let of_tenant = Key::<Tenant>::new(&tenant_id, &tenant_id);
     let command = TenantCommand::DistrustKey { fingerprint };
     let done = app.tell_tenant(&caller, &envelope, &of_tenant, command, wanted.reason).await?;
     Ok(done.reply(body))
+}
+
+fn not_trusted() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "key_not_trusted", "the tenant doesn't trust this key")
 }
 
 async fn known(app: &App, id: &TenantId) -> Result<Tenant, Problem> {

@@ -180,6 +180,7 @@ async fn every_request_is_accepted_as_its_example_stands_there() {
                 .replace("{credential_id}", NOBODY)
                 .replace("{token_id}", NOBODY)
                 .replace("{tenant_id}", "acme")
+                .replace("{fingerprint}", &"0".repeat(64))
                 .replace("{key_id}", NOBODY)
                 .replace("{wave}", "2")
                 .replace("{n}", "1");
