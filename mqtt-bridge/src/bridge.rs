@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_nats::Client;
 use event_store::dead_letters::DeadLetters;
+use event_store::network::RawEvents;
 use event_store::telemetry::Telemetry;
 use event_store::{EventStore, SecretStore};
 use runtime::lifecycle::Tasks;
@@ -12,8 +13,8 @@ use tokio::sync::{Mutex, watch};
 use crate::command::Links;
 use crate::inbound::{Answers, Backlog, Handler, Queues, Unfinished, measure_backlog, mqtt_msgs, unstored};
 use crate::link::{BrokerAddress, Link};
-use crate::lorawan::DownlinksEnded;
 use crate::lorawan::ended::ended_downlinks;
+use crate::network::{DownlinkHook, ForeignBrokers, Intake, TlsSettings, follow_foreign_brokers, read_queue};
 use crate::outbound::{LiveDevices, Outbound};
 
 /// What the bridge needs.
@@ -31,7 +32,37 @@ pub struct BridgeOptions {
     pub live_devices: Arc<dyn LiveDevices>,
     /// Of account WAYBILL: API keys of ChirpStack.
     pub secrets: SecretStore,
+    /// Events of network servers.
+    pub network: NetworkOptions,
     pub tasks: Tasks,
+}
+
+/// What events of network servers need.
+pub struct NetworkOptions {
+    /// Where they wait.
+    pub queue: Arc<dyn RawEvents>,
+    /// Passwords of brokers.
+    pub secrets: SecretStore,
+    /// TLS of brokers.
+    pub tls: TlsSettings,
+}
+
+impl NetworkOptions {
+    fn start(
+        self,
+        handler: &Arc<Handler>,
+        downlinks: Arc<dyn DownlinkHook>,
+        store: &EventStore,
+        waybill: &Client,
+        tasks: &Tasks,
+    ) {
+        let Self { queue, secrets, tls } = self;
+        let intake = Arc::new(Intake::new(store.clone(), Arc::clone(handler), downlinks));
+        tasks.spawn("network-queue", read_queue(waybill.clone(), intake, tasks.clone()));
+        let (waybill, store, tasks) = (waybill.clone(), store.clone(), tasks.clone());
+        let brokers = ForeignBrokers { waybill, store, queue, secrets, tls, tasks: tasks.clone() };
+        tasks.spawn("network-brokers", follow_foreign_brokers(brokers));
+    }
 }
 
 /// The running bridge. It stops with its tasks.
@@ -40,15 +71,13 @@ pub struct Bridge {
     pub ready: watch::Receiver<bool>,
     /// Messages of devices that are not processed yet.
     pub backlog: watch::Receiver<Backlog>,
-    /// For whoever reads ChirpStack's events.
-    pub downlinks_ended: DownlinksEnded,
     link: Arc<Link>,
 }
 
 impl Bridge {
     pub fn start(options: BridgeOptions) -> Self {
         let BridgeOptions { devices, waybill, broker, store, telemetry, dead_letters, links, .. } = options;
-        let BridgeOptions { live_devices, secrets, tasks, .. } = options;
+        let BridgeOptions { live_devices, secrets, network, tasks, .. } = options;
         let (sender, ready) = watch::channel(false);
         let (measured, backlog) = watch::channel(Backlog::default());
         let link = Arc::new(Link::open(broker.clone(), "answers", &tasks));
@@ -59,12 +88,16 @@ impl Bridge {
         let handler = Handler::new(telemetry.clone(), dead_letters, answers, Unfinished::new(devices.clone()));
         let queues = Arc::new(Queues::start(&handler, &tasks));
         tasks.spawn("mqtt-unstored", unstored::run(devices.clone(), Arc::clone(&queues), tasks.token().clone()));
-        tasks.spawn("mqtt-inbound", mqtt_msgs::run(devices, queues, telemetry, sender, tasks.token().clone()));
+        tasks.spawn(
+            "mqtt-inbound",
+            mqtt_msgs::run(devices, waybill.clone(), queues, telemetry, sender, tasks.token().clone()),
+        );
         let (downlinks_ended, ended) = ended_downlinks();
+        network.start(&handler, Arc::new(downlinks_ended), &store, &waybill, &tasks);
         let ended = Mutex::new(ended);
         let outbound = Outbound { broker, store, waybill, links, live_devices, secrets, ended, tasks: tasks.clone() };
         tasks.spawn("mqtt-outbound", outbound.run());
-        Self { ready, backlog, downlinks_ended, link }
+        Self { ready, backlog, link }
     }
 
     /// Whether this process is connected to the broker.

@@ -1,9 +1,10 @@
 //! Devices whose downlink ended otherwise than by its reception: whoever reads ChirpStack's events tells, and the owner of outbound looks at
 //! the device again.
 
-use domain::{DeviceId, TenantId};
+use async_trait::async_trait;
 use tokio::sync::mpsc;
 
+use crate::network::{DownlinkEnd, DownlinkHook, DownlinkOutcome, HookUnavailable};
 use crate::outbound::DeviceRef;
 
 /// Most devices that are told of and not yet looked at. What is above that waits for the device's next look.
@@ -12,7 +13,7 @@ const TOLD_MAX: usize = 4_096;
 /// Tells the owner of outbound, if it is this process. Elsewhere and above the bound nothing is lost: every command that isn't answered is
 /// looked at again, only later.
 #[derive(Debug, Clone)]
-pub struct DownlinksEnded(mpsc::Sender<DeviceRef>);
+pub(crate) struct DownlinksEnded(mpsc::Sender<DeviceRef>);
 
 /// The other end.
 pub(crate) type EndedDownlinks = mpsc::Receiver<DeviceRef>;
@@ -22,12 +23,23 @@ pub(crate) fn ended_downlinks() -> (DownlinksEnded, EndedDownlinks) {
     (DownlinksEnded(sender), receiver)
 }
 
-impl DownlinksEnded {
-    /// ChirpStack has dropped an item of the device's queue, or couldn't send it: `acknowledged: false`, a log event
-    /// `DOWNLINK_PAYLOAD_SIZE`, `EXPIRED`, `F_CNT_DOWN` or `DOWNLINK_GATEWAY`. Never waits.
-    pub fn tell(&self, tenant: &TenantId, device: &DeviceId) {
-        let told = self.0.try_send(DeviceRef { tenant: tenant.clone(), device: device.clone() });
-        let outcome = if told.is_ok() { "told" } else { "dropped" };
-        metrics::counter!("waybill_lorawan_downlinks_ended_total", "outcome" => outcome).increment(1);
+#[async_trait]
+impl DownlinkHook for DownlinksEnded {
+    /// Nothing is stored, because nothing is lost. Never waits.
+    async fn ended(&self, outcome: &DownlinkOutcome) -> Result<(), HookUnavailable> {
+        if is_for_another_look(&outcome.end) {
+            let device = DeviceRef { tenant: outcome.tenant.clone(), device: outcome.device.clone() };
+            let told = if self.0.try_send(device).is_ok() { "told" } else { "dropped" };
+            metrics::counter!("waybill_lorawan_downlinks_ended_total", "outcome" => told).increment(1);
+        }
+        Ok(())
+    }
+}
+
+/// Whether the device may not have received its command.
+fn is_for_another_look(end: &DownlinkEnd) -> bool {
+    match end {
+        DownlinkEnd::NotAcknowledged | DownlinkEnd::Dropped { .. } | DownlinkEnd::GatewayRefused { .. } => true,
+        DownlinkEnd::Sent | DownlinkEnd::Acknowledged => false,
     }
 }
