@@ -34,7 +34,7 @@ const CONTACT_DEFAULT_S: u32 = 900;
 /// Bounds of that time, in seconds.
 const CONTACT_S: std::ops::RangeInclusive<u32> = 30..=6 * 3_600;
 /// Least time between two downlinks of the same command; doubles up to the longest.
-const SPACING: Duration = Duration::from_secs(10);
+const SPACING: Duration = Duration::from_secs(5);
 const SPACING_MAX: Duration = Duration::from_secs(3_600);
 /// Pause after an Enqueue without an answer: it may still be carried out.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -59,7 +59,7 @@ struct Queued {
     times: u32,
     /// When it was put there last.
     at: Instant,
-    /// It was no longer there.
+    /// It was no longer there, or ChirpStack has told that it ended.
     has_left: bool,
 }
 
@@ -70,6 +70,8 @@ enum Brought {
     Stands,
     /// The command has left the queue; its answer is awaited.
     Left,
+    /// It has left the queue without an answer, but is sent again only after this time.
+    TooSoon(Duration),
     Queued,
     /// Removed from the queue.
     TakenBack,
@@ -80,7 +82,7 @@ impl Brought {
     fn word(self) -> &'static str {
         match self {
             Self::Stands => "stands",
-            Self::Left => "left",
+            Self::Left | Self::TooSoon(_) => "left",
             Self::Queued => "queued",
             Self::TakenBack => "taken_back",
         }
@@ -123,7 +125,10 @@ impl Downlinks {
             Ok(brought) => {
                 calls.has_answered(tenant);
                 count(command, brought.word());
-                Ok(self.answer_within(to))
+                match brought {
+                    Brought::TooSoon(wait) => Err(NotSent::Later(wait)),
+                    _ => Ok(answer_within(to.aggregate)),
+                }
             }
             Err(failed) => {
                 let is_wanted = wanted.is_some();
@@ -132,16 +137,6 @@ impl Downlinks {
                     NotSent::Later(pause)
                 })
             }
-        }
-    }
-
-    /// How long the device may take to answer: it hears something only after it has sent something.
-    fn answer_within(&self, to: &Recipient<'_>) -> Duration {
-        let contact_s = to.aggregate.profile.contact_interval_s.unwrap_or(CONTACT_DEFAULT_S);
-        let contact = Duration::from_secs(contact_s.clamp(*CONTACT_S.start(), *CONTACT_S.end()).into());
-        match self.queued.get(to.device) {
-            Some(queued) if queued.has_left => contact.max(queued.spacing_left()),
-            _ => contact,
         }
     }
 }
@@ -233,6 +228,12 @@ fn until_after(now: DateTime<Utc>, until: DateTime<Utc>) -> Duration {
     (until - now).to_std().unwrap_or_default() + Duration::from_secs(1)
 }
 
+/// How long the device may take to answer: it hears something only after it has sent something.
+fn answer_within(device: &Device) -> Duration {
+    let contact_s = device.profile.contact_interval_s.unwrap_or(CONTACT_DEFAULT_S);
+    Duration::from_secs(contact_s.clamp(*CONTACT_S.start(), *CONTACT_S.end()).into())
+}
+
 /// Sees to it that the device's queue has what is wanted.
 async fn bring(
     queues: &dyn DeviceQueues,
@@ -253,9 +254,13 @@ async fn bring(
             Ok(Brought::Stands)
         }
         (QueueStep::Enqueue { flush }, Some(wanted)) => {
-            if let Some(before) = before.clone().filter(|before| !before.has_left || !before.spacing_left().is_zero()) {
-                queued.insert(device.clone(), Queued { has_left: true, ..before });
-                return Ok(Brought::Left);
+            match before.clone() {
+                Some(before) if !before.has_left => {
+                    queued.insert(device.clone(), Queued { has_left: true, ..before });
+                    return Ok(Brought::Left);
+                }
+                Some(before) if !before.spacing_left().is_zero() => return Ok(Brought::TooSoon(before.spacing_left())),
+                _ => {}
             }
             queues.enqueue(device_queue::item(dev_eui, wanted), flush).await.map_err(failed(true))?;
             let times = before.map_or(1, |before| before.times.saturating_add(1));

@@ -186,14 +186,14 @@ async fn a_device_has_time_to_answer_before_it_is_told_again() {
     case.look().await.unwrap();
     case.device_hears();
     assert_eq!(case.look().await, Ok(Brought::Left));
-    assert_eq!(case.look().await, Ok(Brought::Left), "a second look at once changes nothing");
+    assert_eq!(case.look().await, Ok(Brought::TooSoon(SPACING)), "a second look at once changes nothing");
     tokio::time::advance(SPACING).await;
     assert_eq!(case.look().await, Ok(Brought::Queued));
     // Each time after a longer one.
     case.device_hears();
     assert_eq!(case.look().await, Ok(Brought::Left));
     tokio::time::advance(SPACING).await;
-    assert_eq!(case.look().await, Ok(Brought::Left));
+    assert_eq!(case.look().await, Ok(Brought::TooSoon(SPACING)));
     tokio::time::advance(SPACING).await;
     assert_eq!(case.look().await, Ok(Brought::Queued));
 }
