@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chirpstack::grpc::application::Application;
 use chirpstack::grpc::device::Device;
 use chirpstack::grpc::device_keys::DeviceKeys;
+use chirpstack::grpc::device_profile::DeviceProfile;
 use chirpstack::grpc::device_queue::DeviceQueueItem;
 use chirpstack::grpc::fuota::Deployment;
 use runtime::lifecycle::Tasks;
@@ -123,6 +125,16 @@ impl FakeChirpstack {
     #[must_use]
     pub fn device(&self, dev_eui: &str) -> Option<Device> {
         self.shared().with_store(|store, _| store.devices.get(dev_eui).map(|entry| entry.stored.object.clone()))
+    }
+
+    /// An application is there from now on, with all its fields.
+    pub fn put_application(&self, application: Application) {
+        self.shared().with_store(|store, _| store.add_application(application));
+    }
+
+    /// A device profile is there from now on, with all its fields.
+    pub fn put_device_profile(&self, profile: DeviceProfile) {
+        self.shared().with_store(|store, _| store.add_profile(profile));
     }
 
     #[must_use]
