@@ -216,7 +216,7 @@ impl Managers {
         let projections = read_side.projections.clone();
         self.part
             .run(async move {
-                process_managers::start(store, db, projections, process_managers::Options::default(), &tasks);
+                process_managers::start(store, db, projections, None, process_managers::Options::default(), &tasks);
                 Ok(())
             })
             .await

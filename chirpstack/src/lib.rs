@@ -2,5 +2,6 @@
 //!
 //! No other crate names tonic or prost. Nothing here knows of devices, tenants or updates of Waybill.
 
+pub mod address;
 pub mod events;
 pub mod grpc;

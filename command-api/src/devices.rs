@@ -15,8 +15,10 @@ mod import;
 pub(crate) mod key;
 mod known;
 mod list;
+mod lorawan_keys;
 mod model;
 mod reading;
+mod sync;
 mod telemetry;
 
 pub(crate) use amend::{__path_amend_device, __path_replace_device, amend_device, replace_device};
@@ -35,5 +37,10 @@ pub(crate) use hold_many::{__path_hold_devices, __path_release_devices, hold_dev
 pub(crate) use import::{__path_import_devices, import_devices};
 pub(crate) use known::is_known;
 pub(crate) use list::{__path_list_devices, list_devices};
+pub(crate) use lorawan_keys::{
+    __path_get_lorawan_keys, __path_remove_lorawan_keys, __path_set_lorawan_keys, get_lorawan_keys,
+    remove_lorawan_keys, set_lorawan_keys,
+};
 pub(crate) use reading::find;
+pub(crate) use sync::{__path_sync_device, __path_sync_devices, sync_device, sync_devices};
 pub(crate) use telemetry::{__path_device_telemetry, device_telemetry};

@@ -118,9 +118,14 @@ impl Checks {
 
     /// The EUI in lower case.
     pub(crate) fn dev_eui(&mut self, value: &str) -> String {
+        self.eui("lorawan_dev_eui", value)
+    }
+
+    /// An EUI in lower case.
+    pub(crate) fn eui(&mut self, field: &str, value: &str) -> String {
         let digits = value.len() == DEV_EUI_DIGITS && value.bytes().all(|b| b.is_ascii_hexdigit());
         if !digits {
-            self.fail("lorawan_dev_eui", "16 hexadecimal digits");
+            self.fail(field, "16 hexadecimal digits");
         }
         value.to_ascii_lowercase()
     }

@@ -12,7 +12,7 @@ use domain::{Key, MemberId};
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
 use event_store::telemetry::Telemetry;
-use event_store::{EventStore, Followed, PositionToken, StoreError};
+use event_store::{EventStore, Followed, PositionToken, SecretStore, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
 use object_store::ObjectStore;
 use projections::{Db, Projections};
@@ -137,6 +137,8 @@ pub struct ApiState {
     pub telemetry: Option<Telemetry>,
     /// Consumers of the public feed; none without NATS.
     pub feed_consumers: Option<FeedConsumers>,
+    /// Sealed secrets of tenants; none without NATS.
+    pub secrets: Option<SecretStore>,
     /// The store of the firmware's bytes.
     pub objects: Arc<dyn ObjectStore>,
     pub config: ApiConfig,
@@ -158,6 +160,7 @@ pub(crate) struct Shared {
     pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) telemetry: Option<Telemetry>,
     pub(crate) feed_consumers: Option<FeedConsumers>,
+    pub(crate) secrets: Option<SecretStore>,
     pub(crate) objects: Arc<dyn ObjectStore>,
     pub(crate) config: ApiConfig,
     pub(crate) metrics: Option<PrometheusHandle>,
@@ -220,6 +223,7 @@ impl App {
             dead_letters,
             telemetry,
             feed_consumers,
+            secrets,
             objects,
             config,
             metrics,
@@ -249,6 +253,7 @@ impl App {
             dead_letters,
             telemetry,
             feed_consumers,
+            secrets,
             objects,
             config,
             metrics,
@@ -279,6 +284,12 @@ impl App {
     /// The API keys that this process knows.
     pub(crate) fn known_keys(&self) -> Result<&KnownKeys, Problem> {
         self.api_keys.as_ref().ok_or_else(|| Problem::internal("this process doesn't follow API keys"))
+    }
+
+    /// The sealed secrets of tenants.
+    pub(crate) fn secrets(&self) -> Result<&SecretStore, Problem> {
+        let unavailable = || Problem::unavailable("secrets_unavailable", "the secrets of tenants can't be reached");
+        self.secrets.as_ref().ok_or_else(unavailable)
     }
 
     /// The members of all tenants that this process knows.

@@ -4,6 +4,7 @@
 //! the installation; a freeze belongs to the tenant.
 
 mod amend;
+mod chirpstack;
 mod closing;
 mod create;
 mod freeze;
@@ -15,6 +16,11 @@ mod requests;
 mod standing;
 
 pub(crate) use amend::{__path_amend_tenant, amend_tenant};
+pub(crate) use chirpstack::{
+    __path_connect_chirpstack, __path_disconnect_chirpstack, __path_get_chirpstack, connect_chirpstack,
+    disconnect_chirpstack, get_chirpstack,
+};
+pub use chirpstack::{ChirpStackSettings, fill_default_tenant};
 pub(crate) use closing::{__path_close_tenant, close_tenant};
 pub(crate) use create::{__path_create_tenant, create_tenant};
 pub(crate) use freeze::{__path_freeze, __path_unfreeze, freeze, unfreeze};

@@ -164,6 +164,7 @@ impl Api {
             dead_letters: None,
             telemetry: None,
             feed_consumers: None,
+            secrets: None,
             objects: objects.clone(),
             config,
             metrics: None,

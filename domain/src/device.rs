@@ -22,6 +22,7 @@ mod lifecycle;
 mod mark;
 mod marked;
 mod messages;
+mod network;
 mod origin;
 mod phase;
 mod profile;
@@ -60,6 +61,11 @@ pub use eligibility::{Candidate, Exclusion, Overrides, QUEUE_GRANTED_MAX, QUEUE_
 pub use events::DeviceEvent;
 pub use mark::{AppliedMarks, Arrival, Mark, MarkTopic};
 pub use messages::{Info, OfflineCause, Presence, Report, ReportStatus};
+pub use network::{
+    CODE_REMOVED_THERE, DEVICE_SECRET_PREFIX, EDITED_MAX, LEFTOVERS_MAX, LorawanKey, LorawanKeys,
+    NETWORK_CODE_MAX_BYTES, NETWORK_REASON_MAX_CHARS, Network, NetworkCommand, NetworkCopy, NetworkDrift,
+    NetworkFailure, NetworkIdentity, NetworkTarget, SyncState,
+};
 pub use origin::{Origin, OriginKind, version_origin};
 pub use phase::{Outcome, Phase, WaitReason};
 pub use profile::{Profile, ProfilePatch};
@@ -197,6 +203,9 @@ pub struct Device {
     pub campaigns: Few<CampaignId, CampaignUpdate>,
     /// Commands beside the updates.
     pub commands: RemoteCommands,
+    /// Of the copy in its LoRaWAN network server.
+    #[serde(default)]
+    network: Option<Box<Network>>,
 }
 
 crate::aggregate!(Device, "device", DeviceCommand, DeviceEvent);
@@ -228,6 +237,7 @@ impl Decider for Device {
             (Lifecycle::Active | Lifecycle::Decommissioned, C::CancelGranted { request, grant }) => {
                 self.cancel_granted(now, request, *grant)
             }
+            (Lifecycle::Active | Lifecycle::Decommissioned, C::Network { wanted }) => self.decide_network(wanted),
             (Lifecycle::Decommissioned, C::Decommission) => Ok(vec![]),
             (Lifecycle::Decommissioned, _) => Err(Rejection::DeviceDecommissioned),
             (Lifecycle::Active, C::Amend { patch, versions }) => self.amend(patch, versions),

@@ -76,6 +76,9 @@ rejections! {
     CommandsNeedMqtt { transport: String } => Conflict, "commands_need_mqtt", "the device is reached by {transport}, and commands are sent over MQTT only";
     CommandNumbersExhausted => Conflict, "command_numbers_exhausted", "the device has used up its command numbers";
 
+    /// It has no LoRaWAN EUI, or no application.
+    NetworkNotApplicable => Conflict, "network_not_applicable", "the device has no copy in a network server: it needs lorawan_dev_eui and chirpstack_app_id";
+
     CredentialUnknown => Unknown, "credential_unknown", "no such credential";
     TooManyCredentials { credentials: Vec<CredentialId> } => Conflict, "too_many_credentials", "the device has as many live credentials as it may have: {}; revoke one of them first" (listed(.credentials));
     /// Only the token with which a device has registered may add to its live credentials.

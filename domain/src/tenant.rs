@@ -3,12 +3,18 @@
 //! Who enforces it: the API ([`Tenant::admits_callers`], [`Quotas`], [`TenantRules`]), what advances campaigns and what publishes commands
 //! ([`Tenant::lets_dispatch`]), and what lets devices in ([`Tenant::lets_devices_in`]).
 
+mod chirpstack;
 #[cfg(test)]
 mod tests;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
+
+pub use chirpstack::{
+    AUTO_IMPORT_MAX, CA_MAX_BYTES, ChirpStackConnection, ChirpStackMqtt, EVENT_TOPIC_DEFAULT, WEBHOOK_HEADER_DEFAULT,
+    is_application_id,
+};
 
 use crate::campaign::Violation;
 use crate::change::Change;
@@ -177,6 +183,11 @@ pub enum TenantEvent {
     Unfrozen {},
     #[serde(rename = "tenant.closed")]
     Closed {},
+    /// Its LoRaWAN devices are synced to this ChirpStack from now on.
+    #[serde(rename = "tenant.chirpstack_connected")]
+    ChirpStackConnected { connection: Box<ChirpStackConnection> },
+    #[serde(rename = "tenant.chirpstack_disconnected")]
+    ChirpStackDisconnected {},
 }
 
 crate::event_types!(TenantEvent {
@@ -187,6 +198,8 @@ crate::event_types!(TenantEvent {
     Frozen => "tenant.frozen" v 1,
     Unfrozen => "tenant.unfrozen" v 1,
     Closed => "tenant.closed" v 1,
+    ChirpStackConnected => "tenant.chirpstack_connected" v 1,
+    ChirpStackDisconnected => "tenant.chirpstack_disconnected" v 1,
 });
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -208,6 +221,12 @@ pub enum TenantCommand {
     Unfreeze,
     /// For ever. The history stays.
     Close,
+    /// In place of the connection that it has.
+    ConnectChirpStack {
+        connection: Box<ChirpStackConnection>,
+    },
+    /// What is over there stays.
+    DisconnectChirpStack,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString, IntoStaticStr, VariantArray)]
@@ -239,6 +258,12 @@ pub struct Tenant {
     /// How often it was suspended.
     #[serde(default)]
     suspensions: u64,
+    /// None: its LoRaWAN devices wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chirpstack: Option<Box<ChirpStackConnection>>,
+    /// How often a connection was set.
+    #[serde(default)]
+    chirpstack_revision: u64,
 }
 
 crate::aggregate!(Tenant, "tenant", TenantCommand, TenantEvent);
@@ -258,6 +283,11 @@ impl Tenant {
             TenantEvent::Frozen {} => self.frozen = true,
             TenantEvent::Unfrozen {} => self.frozen = false,
             TenantEvent::Closed {} => self.closed = true,
+            TenantEvent::ChirpStackConnected { connection } => {
+                self.chirpstack = Some(connection.clone());
+                self.chirpstack_revision += 1;
+            }
+            TenantEvent::ChirpStackDisconnected {} => self.chirpstack = None,
         }
     }
 
@@ -276,6 +306,17 @@ impl Tenant {
     /// How often it was suspended so far. What people have begun before another suspension is over.
     pub fn suspensions(&self) -> u64 {
         self.suspensions
+    }
+
+    /// How often a ChirpStack connection was set so far. What one connection has refused is tried again with another.
+    pub fn chirpstack_revision(&self) -> u64 {
+        self.chirpstack_revision
+    }
+
+    /// The connection to use now, and its revision. None while the tenant is suspended or closed.
+    pub fn chirpstack_in_use(&self) -> Option<(&ChirpStackConnection, u64)> {
+        let connection = self.chirpstack.as_deref().filter(|_| self.status() == TenantStatus::Active)?;
+        Some((connection, self.chirpstack_revision))
     }
 
     /// Whether its callers may use the API.
@@ -308,7 +349,12 @@ impl Decider for Tenant {
         use TenantCommand as C;
         match command {
             C::Suspend | C::Freeze | C::Unfreeze | C::Close => true,
-            C::Create { .. } | C::Adopt | C::Amend { .. } | C::Reinstate => false,
+            C::Create { .. }
+            | C::Adopt
+            | C::Amend { .. }
+            | C::Reinstate
+            | C::ConnectChirpStack { .. }
+            | C::DisconnectChirpStack => false,
         }
     }
 
@@ -336,6 +382,12 @@ impl Decider for Tenant {
             C::Reinstate => once(!self.suspended, E::Reinstated {}),
             C::Freeze => once(self.frozen, E::Frozen {}),
             C::Unfreeze => once(!self.frozen, E::Unfrozen {}),
+            C::ConnectChirpStack { connection } => {
+                first_violation(connection.violations())?;
+                let connected = E::ChirpStackConnected { connection: connection.clone() };
+                once(self.chirpstack.as_ref() == Some(connection), connected)
+            }
+            C::DisconnectChirpStack => once(self.chirpstack.is_none(), E::ChirpStackDisconnected {}),
         }
     }
 
@@ -345,7 +397,11 @@ impl Decider for Tenant {
 }
 
 fn checked(spec: &TenantSpec) -> Result<(), Rejection> {
-    match spec.violations().into_iter().next() {
+    first_violation(spec.violations())
+}
+
+fn first_violation(violations: Vec<Violation>) -> Result<(), Rejection> {
+    match violations.into_iter().next() {
         None => Ok(()),
         Some((field, reason)) => Err(Rejection::Invalid { field, reason }),
     }

@@ -24,8 +24,8 @@ macro_rules! words {
 use crate::api_key::ApiKeyStatus;
 use crate::campaign::{Bound, CampaignStatus, GateKind, OperatorCommand, Strategy, Verdict};
 use crate::device::{
-    CodeClass, CommandReportStatus, CommandState, DeviceOperation, Exclusion, Lifecycle, Outcome, Reachability,
-    ReportStatus, UpdateKind, UpdateOperation, WaitReason,
+    CodeClass, CommandReportStatus, CommandState, DeviceOperation, Exclusion, Lifecycle, LorawanKey, Outcome,
+    Reachability, ReportStatus, SyncState, UpdateKind, UpdateOperation, WaitReason,
 };
 use crate::firmware::{FirmwareStatus, UpdateType};
 use crate::group::GroupKind;
@@ -49,6 +49,7 @@ words!(
     GateKind,
     GroupKind,
     Lifecycle,
+    LorawanKey,
     RollbackObstacle,
     OperatorCommand,
     Outcome,
@@ -57,6 +58,7 @@ words!(
     RegistrationTokenStatus,
     ReportStatus,
     Strategy,
+    SyncState,
     TenantStatus,
     Transport,
     UpdateKind,
@@ -95,6 +97,8 @@ mod tests {
         agrees(RegistrationTokenStatus::all(), RegistrationTokenStatus::word);
         agrees(ReportStatus::all(), ReportStatus::word);
         agrees(Strategy::all(), Strategy::word);
+        agrees(LorawanKey::all(), LorawanKey::word);
+        agrees(SyncState::all(), SyncState::word);
         agrees(Transport::all(), Transport::word);
         agrees(UpdateKind::all(), UpdateKind::word);
         agrees(UpdateType::all(), UpdateType::word);

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::kv::{Entry, Operation, Store};
+use domain::device::DEVICE_SECRET_PREFIX;
 use domain::{SecretName, SecretRef, TenantId};
 use tokio::sync::OnceCell;
 use trust::{Purpose, SecretValue};
@@ -30,8 +31,11 @@ pub use keyring::Keyring;
 pub use listing::{SecretInfo, SecretsCheck, Unreadable};
 pub use rotation::Rotation;
 
-/// Most secrets of one tenant. Writers look before they write, so concurrent ones may pass it by one each.
+/// Most secrets of one tenant, without those of its devices. Writers look before they write, so concurrent ones may pass it by one each.
 pub const SECRETS_PER_TENANT_MAX: u64 = 100;
+
+/// Beginning of the keys of devices' secrets, after the tenant.
+const OF_DEVICES: &str = "device.";
 
 /// Where a secret is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,13 +57,25 @@ impl SecretPlace {
         Self { tenant: tenant.clone(), name: name.clone() }
     }
 
-    /// Key in the bucket.
+    /// Whether it has the join keys of a device. There is one for each device at most, and they don't count among those of the tenant.
+    fn is_of_device(&self) -> bool {
+        self.name.as_str().starts_with(DEVICE_SECRET_PREFIX)
+    }
+
+    /// Key in the bucket. Those of devices stand apart, so that no list of a tenant's secrets has to pass them.
     fn key(&self) -> String {
-        format!("{}.{}", self.tenant, self.name)
+        match self.name.as_str().strip_prefix(DEVICE_SECRET_PREFIX) {
+            Some(device) => format!("{}.{OF_DEVICES}{device}", self.tenant),
+            None => format!("{}.{}", self.tenant, self.name),
+        }
     }
 
     fn parse(key: &str) -> Option<Self> {
         let (tenant, name) = key.split_once('.')?;
+        let name = match name.strip_prefix(OF_DEVICES) {
+            Some(device) => format!("{DEVICE_SECRET_PREFIX}{device}"),
+            None => name.to_owned(),
+        };
         Some(Self { tenant: TenantId::new(tenant).ok()?, name: SecretName::new(name).ok()? })
     }
 }
@@ -91,9 +107,11 @@ impl SecretStore {
             return Err(SecretError::Size { bytes });
         }
         let keys = self.keyring.reread().await?;
-        let others = self.places(Some(&place.tenant), 0).await?;
-        if !others.places.contains(place) && others.total >= SECRETS_PER_TENANT_MAX {
-            return Err(SecretError::TooMany(place.tenant.clone()));
+        if !place.is_of_device() {
+            let others = self.places(Some(&place.tenant), 0).await?;
+            if !others.places.contains(place) && others.total >= SECRETS_PER_TENANT_MAX {
+                return Err(SecretError::TooMany(place.tenant.clone()));
+            }
         }
         let sealed = keys.seal(&place.tenant, &place.name, value);
         self.bucket().await?.put(place.key(), sealed.into()).await.map_err(unavailable)?;
@@ -146,7 +164,11 @@ mod tests {
         let place = SecretPlace::new(&TenantId::new("acme-2").unwrap(), &reference);
         assert_eq!(place.key(), "acme-2.chirpstack_key-1");
         assert_eq!(SecretPlace::parse(&place.key()), Some(place));
-        for key in ["acme", "acme.", ".x", "Acme.x", "acme.x.y"] {
+        let reference: SecretRef = format!("secret:{DEVICE_SECRET_PREFIX}00ff").parse().unwrap();
+        let place = SecretPlace::new(&TenantId::new("acme-2").unwrap(), &reference);
+        assert_eq!(place.key(), "acme-2.device.00ff");
+        assert_eq!(SecretPlace::parse(&place.key()), Some(place));
+        for key in ["acme", "acme.", ".x", "Acme.x", "acme.x.y", "acme.device.x.y"] {
             assert_eq!(SecretPlace::parse(key), None, "{key}");
         }
     }

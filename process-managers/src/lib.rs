@@ -11,6 +11,7 @@ mod deadlines;
 mod drift;
 mod gates;
 pub mod metrics;
+mod network;
 mod planner;
 mod preconditions;
 mod presence;
@@ -27,7 +28,7 @@ mod written_plans;
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_store::EventStore;
+use event_store::{EventStore, SecretStore};
 use projections::{Db, Projections};
 use runtime::lifecycle::Tasks;
 
@@ -45,6 +46,10 @@ pub struct Options {
     pub adoption_interval: Duration,
     /// Pause between two removals of old logs of updates.
     pub log_removal_interval: Duration,
+    /// Longest pause between two looks for devices to write into network servers.
+    pub network_interval: Duration,
+    /// Pause between two looks whether somebody has changed devices in a tenant's network server.
+    pub network_sweep_interval: Duration,
     /// A last will counts if no message has come for this long after it.
     pub offline_debounce: Duration,
     /// Silence after which a device without a contact interval counts as offline.
@@ -63,6 +68,8 @@ impl Default for Options {
             presence_interval: Duration::from_secs(5),
             adoption_interval: Duration::from_secs(600),
             log_removal_interval: Duration::from_secs(600),
+            network_interval: Duration::from_secs(1),
+            network_sweep_interval: Duration::from_secs(600),
             offline_debounce: Duration::from_secs(45),
             silence: Duration::from_secs(24 * 3_600),
             retry_backoff: Duration::from_secs(30),
@@ -80,10 +87,21 @@ pub(crate) struct Context {
     pub(crate) lag: watermark_lag::Lag,
     pub(crate) pulse: Pulse,
     pub(crate) written_plans: WrittenPlans,
+    /// Sealed secrets of tenants; without them no network server is written to.
+    pub(crate) secrets: Option<SecretStore>,
+    pub(crate) network: Arc<network::Workers>,
+    pub(crate) tasks: Tasks,
 }
 
 /// Starts all process managers as tasks of `tasks`. The returned value shows their state.
-pub fn start(store: EventStore, db: Db, projections: Projections, options: Options, tasks: &Tasks) -> Pulse {
+pub fn start(
+    store: EventStore,
+    db: Db,
+    projections: Projections,
+    secrets: Option<SecretStore>,
+    options: Options,
+    tasks: &Tasks,
+) -> Pulse {
     let pulse = Pulse::default();
     let context = Arc::new(Context {
         store,
@@ -93,6 +111,9 @@ pub fn start(store: EventStore, db: Db, projections: Projections, options: Optio
         lag: watermark_lag::Lag::default(),
         pulse: pulse.clone(),
         written_plans: WrittenPlans::default(),
+        secrets,
+        network: Arc::default(),
+        tasks: tasks.clone(),
     });
     tasks
         .spawn("rollout process manager", reconciler::run(context.clone(), tasks.token().clone(), rollout::RECONCILER));
@@ -124,6 +145,8 @@ pub fn start(store: EventStore, db: Db, projections: Projections, options: Optio
         "withdrawal process manager",
         reconciler::run(context.clone(), tasks.token().clone(), withdrawals::RECONCILER),
     );
+    tasks
+        .spawn("network process manager", reconciler::run(context.clone(), tasks.token().clone(), network::RECONCILER));
     tasks.spawn(
         "adoption process manager",
         reconciler::run(context.clone(), tasks.token().clone(), adoption::RECONCILER),

@@ -7,7 +7,7 @@ pub fn describe() {
     metering::describe(&METRICS);
 }
 
-const METRICS: [Metric; 4] = [
+const METRICS: [Metric; 5] = [
     Metric::Counter(
         "waybill_process_manager_errors_total",
         "Runs of a process manager that failed and are repeated; `aggregate`: failed commands to one aggregate.",
@@ -18,7 +18,20 @@ const METRICS: [Metric; 4] = [
             &[("process_manager", "preconditions")],
             &[("process_manager", "withdrawals")],
             &[("process_manager", "presence")],
+            &[("process_manager", "network")],
             &[("process_manager", "aggregate")],
+        ],
+    ),
+    Metric::Counter(
+        "waybill_network_syncs_total",
+        "Copies of devices in network servers that were written or removed, refused, found changed, or are tried again because the server broke or was away.",
+        &[
+            &[("outcome", "synced")],
+            &[("outcome", "removed")],
+            &[("outcome", "failed")],
+            &[("outcome", "drifted")],
+            &[("outcome", "broken")],
+            &[("outcome", "away")],
         ],
     ),
     Metric::Counter("waybill_slots_granted_total", "Slots of campaigns granted to devices.", PLAIN),

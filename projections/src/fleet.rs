@@ -14,6 +14,7 @@ pub mod firmware;
 pub mod firmware_catalog;
 pub mod groups;
 pub mod history;
+pub mod network;
 mod pauses;
 pub mod preconditions;
 pub mod reach;
@@ -68,7 +69,7 @@ impl ReadModel for FleetModel {
     }
 
     fn version(&self) -> i32 {
-        11
+        12
     }
 
     fn tables(&self) -> Vec<&'static str> {

@@ -5,7 +5,8 @@
 use chrono::{DateTime, Utc};
 use domain::campaign::CampaignStatus;
 use domain::device::{
-    CodeClass, CommandReportStatus, CommandState, Exclusion, Lifecycle, Outcome, Reachability, UpdateKind, WaitReason,
+    CodeClass, CommandReportStatus, CommandState, Exclusion, Lifecycle, Outcome, Reachability, SyncState, UpdateKind,
+    WaitReason,
 };
 use domain::group::GroupKind;
 use domain::values::{Priority, Transport};
@@ -153,6 +154,7 @@ words!(
     Outcome,
     Priority,
     Reachability,
+    SyncState,
     Transport,
     UpdateKind,
     WaitReason

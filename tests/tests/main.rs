@@ -34,6 +34,7 @@ mod identity;
 mod isolation;
 mod live;
 mod login;
+mod lorawan;
 mod members;
 mod misbehaviours;
 mod mistakes;

@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use mqtt_bridge::callout::Issuer;
 
+use crate::chirpstack_args::ChirpStackArgs;
 use crate::edges::EdgeArgs;
 use crate::sign_in::SignInArgs;
 use crate::tls::{CertificateArgs, MqttTlsArgs, NatsTlsArgs};
@@ -141,6 +142,11 @@ pub struct ServeArgs {
     /// Time after a last will before the device counts as offline, in seconds
     #[arg(long, default_value_t = 45, env = "WAYBILL_OFFLINE_DEBOUNCE_SECONDS")]
     pub offline_debounce_seconds: u32,
+    /// Pause between two looks whether somebody has changed devices in a tenant's ChirpStack, in seconds
+    #[arg(long, default_value_t = 600, env = "WAYBILL_NETWORK_SWEEP_SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub network_sweep_seconds: u32,
+    #[command(flatten)]
+    pub chirpstack: ChirpStackArgs,
     #[command(flatten)]
     pub edges: EdgeArgs,
     #[command(flatten)]
@@ -232,6 +238,7 @@ impl ServeArgs {
             retry_backoff: Duration::from_secs(self.retry_backoff_seconds.into()),
             dispatch_patience: Duration::from_secs(self.dispatch_patience_seconds.into()),
             offline_debounce: Duration::from_secs(self.offline_debounce_seconds.into()),
+            network_sweep_interval: Duration::from_secs(self.network_sweep_seconds.into()),
             ..process_managers::Options::default()
         }
     }

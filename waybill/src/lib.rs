@@ -7,6 +7,7 @@
 pub mod api_client;
 pub mod asyncapi;
 pub mod callout;
+pub mod chirpstack_args;
 pub mod config;
 pub mod connection;
 pub mod demo;

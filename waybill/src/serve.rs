@@ -111,6 +111,7 @@ fn unusable(listen: SocketAddr) -> String {
 struct Parts {
     waybill: async_nats::Client,
     store: EventStore,
+    secrets: SecretStore,
     telemetry: Telemetry,
     db: Db,
     projections: Projections,
@@ -151,8 +152,8 @@ pub async fn start(args: &ServeArgs) -> Result<Serving> {
         Projections::follow(db.clone(), log, &tasks)
     };
     let secrets = SecretStore::new(waybill.clone(), Arc::clone(&checked.keyring));
-    let checks = vec![health::of_watermark(db.clone()), health::of_secrets(secrets)];
-    let mut parts = Parts { waybill, store, telemetry, db, projections, tasks, metrics, checks };
+    let checks = vec![health::of_watermark(db.clone()), health::of_secrets(secrets.clone())];
+    let mut parts = Parts { waybill, store, secrets, telemetry, db, projections, tasks, metrics, checks };
     start_role(args, &checked, &mut parts).await?;
     let http = start_http(args, checked, &parts).await?;
     let Parts { store, db, projections, tasks, .. } = parts;
@@ -165,12 +166,23 @@ async fn start_role(args: &ServeArgs, checked: &Checked, parts: &mut Parts) -> R
         let feed = forward_feed(parts.waybill.clone(), parts.store.log().clone(), parts.tasks.clone());
         parts.tasks.spawn("feed", feed);
     }
+    if let Some(settings) = args.chirpstack.settings()?.filter(|_| args.role.runs(Role::Api)) {
+        let fill = command_api::fill_default_tenant(settings, parts.store.clone(), parts.secrets.clone());
+        let stop = parts.tasks.token().clone();
+        parts.tasks.spawn("default tenant's ChirpStack", async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = fill => {}
+            }
+        });
+    }
     if args.role.runs(Role::ProcessManagers) {
         let options = args.process_manager_options();
         let pulse = process_managers::start(
             parts.store.clone(),
             parts.db.clone(),
             parts.projections.clone(),
+            Some(parts.secrets.clone()),
             options,
             &parts.tasks,
         );
@@ -319,6 +331,7 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
         dead_letters: Some(DeadLetters::new(parts.waybill.clone())),
         telemetry: Some(parts.telemetry.clone()),
         feed_consumers: Some(FeedConsumers::new(parts.waybill.clone())),
+        secrets: Some(parts.secrets.clone()),
         objects,
         config,
         metrics: parts.metrics.clone(),

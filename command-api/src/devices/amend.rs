@@ -51,6 +51,8 @@ pub(crate) struct DevicePatch {
     #[schema(value_type = Option<String>)]
     lorawan_dev_eui: Change<String>,
     #[schema(value_type = Option<String>)]
+    join_eui: Change<String>,
+    #[schema(value_type = Option<String>)]
     chirpstack_app_id: Change<String>,
     #[schema(value_type = Option<String>)]
     device_profile_id: Change<String>,
@@ -95,6 +97,10 @@ impl DevicePatch {
             Change::Set(eui) => Change::Set(checks.dev_eui(&eui)),
             other => other,
         };
+        let join_eui = match self.join_eui {
+            Change::Set(eui) => Change::Set(checks.eui("join_eui", &eui)),
+            other => other,
+        };
         let versions = versions(self.versions, self.firmware_version, device, &mut checks);
         checks.finish()?;
         let name = match self.name {
@@ -112,6 +118,7 @@ impl DevicePatch {
             timezone: self.timezone,
             contact_interval_s: self.contact_interval_s,
             lorawan_dev_eui,
+            join_eui,
             chirpstack_app_id: self.chirpstack_app_id,
             device_profile_id: self.device_profile_id,
             owner: self.owner,

@@ -48,6 +48,8 @@ pub(crate) struct DeviceRequest {
     /// 16 hexadecimal digits, unique in the tenant.
     #[schema(example = "0102030405060708")]
     pub(crate) lorawan_dev_eui: Option<String>,
+    /// EUI of the join server: 16 hexadecimal digits.
+    pub(crate) join_eui: Option<String>,
     pub(crate) chirpstack_app_id: Option<String>,
     pub(crate) device_profile_id: Option<String>,
     /// An opaque id, never a name: callers with a grant for their `own` devices see those that have their id here.
@@ -82,6 +84,7 @@ impl DeviceRequest {
         checks.application_id("chirpstack_app_id", self.chirpstack_app_id.as_deref());
         checks.owner("owner", self.owner.as_deref());
         let lorawan_dev_eui = self.lorawan_dev_eui.map(|eui| checks.dev_eui(&eui));
+        let join_eui = self.join_eui.map(|eui| checks.eui("join_eui", &eui));
         let versions = fields::merge_versions(self.versions, self.firmware_version, &mut checks);
         checks.finish()?;
         let profile = Profile {
@@ -94,6 +97,7 @@ impl DeviceRequest {
             timezone: self.timezone,
             contact_interval_s: self.contact_interval_s,
             lorawan_dev_eui,
+            join_eui,
             chirpstack_app_id: self.chirpstack_app_id,
             device_profile_id: self.device_profile_id,
             owner: self.owner,

@@ -6,8 +6,8 @@ use domain::device::{Device, DeviceCommand};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::dev_eui;
 use super::hold::ReasonRequest;
+use super::{dev_eui, lorawan_keys};
 use crate::auth::Caller;
 use crate::http::commands::CommandHeaders;
 use crate::http::path::DevicePath;
@@ -45,6 +45,9 @@ pub(crate) async fn decommission_device(
         && !done.dry_run
     {
         dev_eui::release_unless_used(&app, &caller, &envelope, eui, &path.device_id).await;
+    }
+    if !done.dry_run {
+        lorawan_keys::forget(&app, &caller.tenant, &path.device_id, &done).await;
     }
     Ok(done.reply(Deleted { id: path.device_id.to_string() }))
 }

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use domain::GroupId;
+use domain::device::SyncState;
 use domain::version::VersionRequirement;
 use projections::FLEET;
 use projections::devices::DeviceFilter;
@@ -48,8 +49,14 @@ pub(crate) struct DeviceFilters {
     /// A version requirement such as `<2.0.0`; a bare version means exactly that one. `unreadable` finds versions that can't be compared,
     /// which no requirement finds.
     firmware_version: Option<String>,
-    /// Whether the copy in a LoRaWAN network server is up to date. This version keeps none: `true` finds nothing.
+    /// Whether there is a copy in a LoRaWAN network server, and it is up to date.
     synced: Option<bool>,
+    /// `not_applicable`, `pending`, `synced` or `failed`.
+    sync_state: Option<String>,
+    /// Devices of this application.
+    chirpstack_app_id: Option<String>,
+    /// The device with this EUI: 16 hexadecimal digits.
+    lorawan_dev_eui: Option<String>,
     /// `deleted` includes decommissioned devices.
     include: Option<String>,
     /// The same as `include=deleted`.
@@ -94,12 +101,21 @@ impl DeviceFilters {
         if self.status.as_deref().is_some_and(|status| !["online", "offline", "never_seen"].contains(&status)) {
             return Err(Problem::bad_request("status is online, offline or never_seen"));
         }
+        let word = self.sync_state.as_deref();
+        let sync_state = word.map(|word| {
+            SyncState::from_word(word)
+                .ok_or_else(|| Problem::bad_request("sync_state is not_applicable, pending, synced or failed"))
+        });
+        let sync_state = sync_state.transpose()?;
         Ok(DeviceFilter {
             tags: tags.collect::<Result<_, _>>()?,
             firmware_version: requirement
                 .map_err(|reason| Problem::bad_request(format!("firmware_version: {reason}")))?,
             unreadable_version: unreadable,
             synced: self.synced,
+            sync_state,
+            chirpstack_app_id: self.chirpstack_app_id,
+            lorawan_dev_eui: self.lorawan_dev_eui.map(|eui| eui.to_ascii_lowercase()),
             ids: self.id,
             status: self.status,
             device_type: self.device_type,

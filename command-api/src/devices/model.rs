@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use domain::DeviceId;
-use domain::device::{Device, DeviceOperation, Lifecycle, allowed_commands};
+use domain::device::{Device, DeviceOperation, Lifecycle, Network, SyncState, allowed_commands};
 use domain::values::{FIRMWARE_COMPONENT, Transport};
 use event_store::Origin;
 use projections::devices::DeviceView;
@@ -28,6 +28,27 @@ impl UpdateLink {
     }
 }
 
+/// How the copy in the network server stands.
+struct Sync {
+    state: SyncState,
+    error: Option<String>,
+    is_disabled: bool,
+    edited: Vec<String>,
+}
+
+impl Sync {
+    fn of(network: Option<&Network>) -> Self {
+        let copy = network.and_then(|network| network.copy.as_ref());
+        let failure = network.and_then(|network| network.failure.as_ref());
+        Self {
+            state: network.map_or(SyncState::default(), Network::state),
+            error: failure.map(|failure| format!("{}: {}", failure.code, failure.reason)),
+            is_disabled: copy.is_some_and(|copy| copy.is_disabled),
+            edited: copy.map(|copy| copy.edited.clone()).unwrap_or_default(),
+        }
+    }
+}
+
 /// A device.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DeviceBody {
@@ -47,16 +68,24 @@ pub(crate) struct DeviceBody {
     timezone: Option<String>,
     contact_interval_s: Option<u32>,
     lorawan_dev_eui: Option<String>,
+    /// EUI of the join server; zeros in the network server when there is none.
+    join_eui: Option<String>,
     chirpstack_app_id: Option<String>,
     device_profile_id: Option<String>,
     /// An opaque id.
     owner: Option<String>,
     /// `mqtt`, `lorawan` or `ddi`; more may be added.
     transport: String,
-    /// State of the copy in a LoRaWAN network server; `not_applicable` if there is none.
+    /// State of the copy in a LoRaWAN network server: `pending`, `synced` or `failed`; `not_applicable` without an EUI or an application.
     sync_state: &'static str,
+    /// Why the network server refuses it.
     sync_error: Option<String>,
+    /// Whether `sync_state` is `synced`.
     chirpstack_synced: bool,
+    /// It is disabled in the network server.
+    chirpstack_disabled: bool,
+    /// Fields that somebody has changed in the network server, of a device that Waybill did not create there.
+    chirpstack_edited: Vec<String>,
     /// `active` or `decommissioned`.
     lifecycle: String,
     /// `online`, `offline` or `never_seen`.
@@ -91,6 +120,7 @@ impl DeviceBody {
     /// From the aggregate, which doesn't have the latest telemetry.
     pub(crate) fn of(id: &DeviceId, device: &Device, origin: Option<&Origin>) -> Self {
         let profile = device.profile.clone();
+        let sync = Sync::of(device.network());
         let waiting = device.updates.values().filter(|update| update.phase.is_waiting());
         Self {
             device_id: id.to_string(),
@@ -106,13 +136,16 @@ impl DeviceBody {
             timezone: profile.timezone,
             contact_interval_s: profile.contact_interval_s,
             lorawan_dev_eui: profile.lorawan_dev_eui,
+            join_eui: profile.join_eui,
             chirpstack_app_id: profile.chirpstack_app_id,
             device_profile_id: profile.device_profile_id,
             owner: profile.owner,
             transport: profile.transport.word().to_owned(),
-            sync_state: "not_applicable",
-            sync_error: None,
-            chirpstack_synced: false,
+            sync_state: sync.state.word(),
+            sync_error: sync.error,
+            chirpstack_synced: sync.state == SyncState::Synced,
+            chirpstack_disabled: sync.is_disabled,
+            chirpstack_edited: sync.edited,
             lifecycle: device.lifecycle.word().to_owned(),
             status: device.reachability.word().to_owned(),
             held: false,
@@ -147,6 +180,7 @@ impl From<DeviceView> for DeviceBody {
     fn from(view: DeviceView) -> Self {
         let row = view.row;
         let link = |ordinal: u32| UpdateLink::new(&row.device_id, ordinal);
+        let sync = Sync::of(row.network.as_deref());
         let held = row.held && row.hold_until.is_none_or(|until| clock::now() < until);
         Self {
             current_update: row.live_ordinal.map(link),
@@ -164,13 +198,16 @@ impl From<DeviceView> for DeviceBody {
             timezone: row.timezone,
             contact_interval_s: row.contact_interval_s,
             lorawan_dev_eui: row.lorawan_dev_eui,
+            join_eui: row.join_eui,
             chirpstack_app_id: row.chirpstack_app_id,
             device_profile_id: row.device_profile_id,
             owner: row.owner,
             transport: row.transport.word().to_owned(),
-            sync_state: "not_applicable",
-            sync_error: None,
-            chirpstack_synced: false,
+            sync_state: sync.state.word(),
+            sync_error: sync.error,
+            chirpstack_synced: sync.state == SyncState::Synced,
+            chirpstack_disabled: sync.is_disabled,
+            chirpstack_edited: sync.edited,
             lifecycle: row.lifecycle.word().to_owned(),
             status: row.status.word().to_owned(),
             held,

@@ -39,7 +39,14 @@ impl DeviceEvent {
             | Self::CommandRefused { .. }
             | Self::CommandExpired { .. }
             | Self::CommandCancelled { .. }
-            | Self::CommandReportedLate { .. } => None,
+            | Self::CommandReportedLate { .. }
+            | Self::NetworkSyncRequested {}
+            | Self::NetworkSynced { .. }
+            | Self::NetworkSyncFailed { .. }
+            | Self::NetworkRemoved { .. }
+            | Self::NetworkChanged { .. }
+            | Self::LorawanKeysSet { .. }
+            | Self::LorawanKeysRemoved {} => None,
             Self::VersionRegressed { update, .. }
             | Self::UpdateQueued { update, .. }
             | Self::UpdateWaiting { update, .. }

@@ -88,6 +88,7 @@ impl Device {
             other if other.remote_command().is_some() => self.commands.apply(other),
             other => self.apply_update(other),
         }
+        self.apply_network(event);
         if let Some(mark) = event.mark() {
             self.applied.apply(mark);
         }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::credentials::{NewCredential, SelfRegistration};
 use super::mark::Arrival;
 use super::messages::{Info, OfflineCause, Presence, Report};
+use super::network::NetworkCommand;
 use super::phase::Phase;
 use super::profile::{Profile, ProfilePatch};
 use super::remote_command::{CommandReport, WantedCommand};
@@ -172,6 +173,10 @@ pub enum DeviceCommand {
     SeenOnline,
     MarkOffline {
         cause: OfflineCause,
+    },
+    /// About the copy of the device in its LoRaWAN network server.
+    Network {
+        wanted: NetworkCommand,
     },
 }
 

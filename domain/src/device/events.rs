@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 use super::codes::CodeClass;
 use super::mark::Mark;
 use super::messages::{OfflineCause, ReportStatus};
+use super::network::LorawanKey;
 use super::phase::WaitReason;
 use super::profile::{Profile, ProfilePatch};
 use super::remote_command::{CommandData, CommandReportStatus};
 use super::update_spec::{UpdateRef, UpdateSpec};
 use crate::ids::{Actor, CredentialId, RegistrationTokenId};
 use crate::sealed::Sealed;
+use crate::secret_ref::SecretRef;
 use crate::token_hash::TokenHash;
 use crate::values::Sha256Digest;
 
@@ -121,6 +123,56 @@ pub enum DeviceEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mark: Option<Mark>,
     },
+
+    /// An operator wants the copy in the LoRaWAN network server to be written again.
+    #[serde(rename = "device.network_sync_requested")]
+    NetworkSyncRequested {},
+    /// The network server has a copy of the device.
+    #[serde(rename = "device.network_synced")]
+    NetworkSynced {
+        dev_eui: String,
+        /// Of what was written: see [`NetworkTarget`](super::NetworkTarget).
+        fingerprint: String,
+        /// Waybill has created it there.
+        created: bool,
+        /// It is disabled over there.
+        #[serde(default, skip_serializing_if = "is_false")]
+        is_disabled: bool,
+        device_profile_id: String,
+    },
+    /// The network server has refused for good.
+    #[serde(rename = "device.network_sync_failed")]
+    NetworkSyncFailed {
+        /// The fingerprint that could not be written, or the EUI whose copy could not be removed.
+        of: String,
+        code: String,
+        reason: String,
+        /// Revision of the tenant's connection that was used.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        connection: Option<u64>,
+    },
+    /// The network server has no copy under this EUI, or none that is Waybill's.
+    #[serde(rename = "device.network_removed")]
+    NetworkRemoved {
+        dev_eui: String,
+        /// Somebody else has removed it.
+        #[serde(default, skip_serializing_if = "is_false")]
+        found: bool,
+    },
+    /// Somebody has changed the copy in the network server.
+    #[serde(rename = "device.network_changed")]
+    NetworkChanged {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        is_disabled: Option<bool>,
+        /// Fields that differ from what was written; empty if none does any more. Absent: as before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        edited: Option<Vec<String>>,
+    },
+    /// The device has join keys. Their values are in the secret.
+    #[serde(rename = "device.lorawan_keys_set")]
+    LorawanKeysSet { keys: Vec<LorawanKey>, secret: SecretRef },
+    #[serde(rename = "device.lorawan_keys_removed")]
+    LorawanKeysRemoved {},
 
     #[serde(rename = "update.queued")]
     UpdateQueued {

@@ -32,6 +32,9 @@ pub struct Profile {
     /// 16 lower-case hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lorawan_dev_eui: Option<String>,
+    /// 16 lower-case hex digits; zeros in the network server when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join_eui: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chirpstack_app_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,6 +68,8 @@ pub struct ProfilePatch {
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub lorawan_dev_eui: Change<String>,
     #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub join_eui: Change<String>,
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub chirpstack_app_id: Change<String>,
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub device_profile_id: Change<String>,
@@ -85,6 +90,7 @@ impl Profile {
             patch.timezone.apply_to(&mut next.timezone),
             patch.contact_interval_s.apply_to(&mut next.contact_interval_s),
             patch.lorawan_dev_eui.apply_to(&mut next.lorawan_dev_eui),
+            patch.join_eui.apply_to(&mut next.join_eui),
             patch.chirpstack_app_id.apply_to(&mut next.chirpstack_app_id),
             patch.device_profile_id.apply_to(&mut next.device_profile_id),
             patch.owner.apply_to(&mut next.owner),

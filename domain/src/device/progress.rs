@@ -188,6 +188,13 @@ impl DeviceEvent {
             | E::CommandExpired { .. }
             | E::CommandCancelled { .. }
             | E::CommandReportedLate { .. }
+            | E::NetworkSyncRequested {}
+            | E::NetworkSynced { .. }
+            | E::NetworkSyncFailed { .. }
+            | E::NetworkRemoved { .. }
+            | E::NetworkChanged { .. }
+            | E::LorawanKeysSet { .. }
+            | E::LorawanKeysRemoved {}
             | E::UpdateReportedLate { .. } => return None,
         })
     }

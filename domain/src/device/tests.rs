@@ -4,6 +4,7 @@ mod clocks;
 mod commands;
 mod credentials;
 mod digests;
+mod network;
 mod order;
 mod origin;
 mod proof;

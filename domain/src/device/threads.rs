@@ -59,6 +59,7 @@ impl Device {
             | C::Release
             | C::IssueCredential { .. }
             | C::RequestCommand { .. }
+            | C::Network { .. }
             | C::RevokeCredential { .. } => Aim::whole(),
             C::CancelCommand { n } | C::ExpireCommand { n } => Aim::at(vec![of_command(*n)]),
             C::RequestUpdate { request } => Aim::at(request.retry_of.map(Thread).into_iter().collect()),

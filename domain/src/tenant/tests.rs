@@ -111,3 +111,27 @@ fn quotas_and_names_have_limits() {
     }
     assert!(decided(&tenant, &amend(r#"{"quotas":{"devices":0}}"#)).is_ok());
 }
+
+fn connect(url: &str) -> C {
+    let json = serde_json::json!({
+        "url": url, "chirpstack_tenant_id": "60538e7d-0000-4000-8000-000000000001", "api_key": "secret:chirpstack-key",
+    });
+    C::ConnectChirpStack { connection: serde_json::from_value(json).unwrap() }
+}
+
+#[test]
+fn a_connection_has_a_revision_and_is_used_while_the_tenant_is_active() {
+    let mut tenant = after(&[create(), connect("http://lns:8080")]);
+    assert_eq!(
+        tenant.chirpstack_in_use().map(|(connection, revision)| (connection.url.as_str(), revision)),
+        Some(("http://lns:8080", 1))
+    );
+    assert_eq!(decided(&tenant, &connect("http://lns:8080")), Ok(vec![]));
+    assert_eq!(refused(&tenant, &connect("http://user:key@lns")), "invalid");
+    for command in [connect("http://lns:8081"), C::Suspend, C::DisconnectChirpStack] {
+        decided(&tenant, &command).unwrap().iter().for_each(|event| tenant.apply(event));
+        assert_eq!(tenant.chirpstack_in_use().is_some(), command == connect("http://lns:8081"), "{command:?}");
+    }
+    assert_eq!(tenant.chirpstack_revision(), 2);
+    assert_eq!(decided(&tenant, &C::DisconnectChirpStack), Ok(vec![]));
+}

@@ -30,6 +30,16 @@ impl Public for DeviceEvent {
             })),
             Self::VersionsReported { versions, trial, .. } => json!({ "versions": versions, "trial": trial }),
             Self::ReportedLate { versions, .. } => json!({ "versions": versions }),
+            Self::NetworkSyncRequested {} | Self::LorawanKeysRemoved {} => json!({}),
+            Self::NetworkSynced { created, is_disabled, .. } => {
+                json!({ "created": created, "is_disabled": is_disabled })
+            }
+            Self::NetworkSyncFailed { code, .. } => json!({ "code": code }),
+            Self::NetworkRemoved { found, .. } => json!({ "found": found }),
+            Self::NetworkChanged { is_disabled, edited } => {
+                object(json!({ "is_disabled": is_disabled, "edited": edited }))
+            }
+            Self::LorawanKeysSet { keys, .. } => json!({ "keys": keys }),
             of_a_command if of_a_command.remote_command().is_some() => command::public(of_a_command),
             of_an_update => return update::public(id, of_an_update).map(|data| (V1, data)),
         };

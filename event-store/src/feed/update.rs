@@ -73,7 +73,14 @@ fn details(event: &DeviceEvent) -> Value {
         | E::CommandRefused { .. }
         | E::CommandExpired { .. }
         | E::CommandCancelled { .. }
-        | E::CommandReportedLate { .. } => Value::Null,
+        | E::CommandReportedLate { .. }
+        | E::NetworkSyncRequested {}
+        | E::NetworkSynced { .. }
+        | E::NetworkSyncFailed { .. }
+        | E::NetworkRemoved { .. }
+        | E::NetworkChanged { .. }
+        | E::LorawanKeysSet { .. }
+        | E::LorawanKeysRemoved {} => Value::Null,
     }
 }
 

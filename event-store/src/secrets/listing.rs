@@ -61,7 +61,7 @@ impl Unreadable {
 }
 
 impl SecretStore {
-    /// All secrets of a tenant, or of all tenants, sorted.
+    /// All secrets of a tenant without those of its devices, or all of all tenants, sorted.
     pub async fn list(&self, tenant: Option<&TenantId>) -> Result<Vec<SecretInfo>, SecretError> {
         let mut found = Vec::new();
         let mut from = Some(0);

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use domain::campaign::TargetFilters;
+use domain::device::SyncState;
 use domain::version::{FirmwareVersion, VersionRequirement};
 use domain::{DeviceId, TenantId};
 use serde_json::{Value, json};
@@ -50,8 +51,12 @@ pub struct DeviceFilter {
     pub firmware_version: Option<VersionRequirement>,
     /// Only devices whose version can't be read.
     pub unreadable_version: bool,
-    /// Whether the copy in a LoRaWAN network server is up to date; none is kept yet.
+    /// Whether there is a copy in a LoRaWAN network server, and it is up to date.
     pub synced: Option<bool>,
+    pub sync_state: Option<SyncState>,
+    pub chirpstack_app_id: Option<String>,
+    /// 16 lower-case hex digits.
+    pub lorawan_dev_eui: Option<String>,
     /// Also decommissioned devices.
     pub decommissioned: bool,
     pub owner: Option<String>,
@@ -153,9 +158,14 @@ pub(crate) async fn apply_filter(tx: &mut ReadTx, select: &mut Select, filter: &
         let is_unreadable = |version: &str| FirmwareVersion::parse(version).is_none();
         with_version(select, &versions::that_fit(tx, None, is_unreadable).await?);
     }
-    if filter.synced == Some(true) {
-        select.filter("($)::text::boolean", false);
+    match filter.synced {
+        Some(true) => select.filter("t.sync_state = $ #>> '{}'", SyncState::Synced.word()),
+        Some(false) => select.filter("t.sync_state <> $ #>> '{}'", SyncState::Synced.word()),
+        None => {}
     }
+    select.equals("t.sync_state", filter.sync_state.map(|state| state.word().to_owned()).as_ref());
+    select.equals("t.chirpstack_app_id", filter.chirpstack_app_id.as_ref());
+    select.equals("t.lorawan_dev_eui", filter.lorawan_dev_eui.as_ref());
     if !filter.decommissioned {
         select.filter("(t.lifecycle = $ #>> '{}')", "active");
     }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use domain::CampaignId;
-use domain::device::{Availability, FirmwareSnapshot, Hold, Lifecycle, Outcome, Reachability};
+use domain::device::{
+    Availability, FirmwareSnapshot, Hold, Lifecycle, Network, NetworkIdentity, Outcome, Reachability, SyncState,
+};
 use domain::few::Few;
 use domain::values::Transport;
 use domain::version::TargetVersion;
@@ -29,6 +31,7 @@ pub struct DeviceRow {
     pub timezone: Option<String>,
     pub contact_interval_s: Option<u32>,
     pub lorawan_dev_eui: Option<String>,
+    pub join_eui: Option<String>,
     pub chirpstack_app_id: Option<String>,
     pub device_profile_id: Option<String>,
     pub owner: Option<String>,
@@ -44,6 +47,10 @@ pub struct DeviceRow {
     /// Of these, the ones that wait for their next attempt.
     pub between_attempts: BTreeSet<u32>,
     pub boot_slots: Option<u8>,
+    /// Of the copy in its LoRaWAN network server.
+    pub sync_state: SyncState,
+    /// What is known of that copy; none for most devices.
+    pub network: Option<Box<Network>>,
     /// Updates that may still change what runs, by ordinal.
     pub(crate) sent: Few<u32, Sent>,
     /// Updates of campaigns that aren't confirmed or have regressed, by ordinal.
@@ -58,10 +65,10 @@ row! {
     DeviceRow = "devices" key { tenant: "text", device_id: "text" }
     columns {
         name, device_type, device_model, manufacturer, hardware_version, firmware_version, timezone,
-        contact_interval_s, lorawan_dev_eui, chirpstack_app_id, device_profile_id, owner, transport, lifecycle, status,
-        held, hold_until, live_ordinal, boot_slots, version, position, registered_at
+        contact_interval_s, lorawan_dev_eui, join_eui, chirpstack_app_id, device_profile_id, owner, transport,
+        lifecycle, status, held, hold_until, live_ordinal, boot_slots, sync_state, version, position, registered_at
     }
-    json { versions, tags, attributes, waiting, between_attempts, sent, tracked }
+    json { versions, tags, attributes, waiting, between_attempts, sent, tracked, network }
 }
 
 impl DeviceRow {
@@ -81,6 +88,7 @@ impl DeviceRow {
             timezone: None,
             contact_interval_s: None,
             lorawan_dev_eui: None,
+            join_eui: None,
             chirpstack_app_id: None,
             device_profile_id: None,
             owner: None,
@@ -93,12 +101,26 @@ impl DeviceRow {
             waiting: Vec::new(),
             between_attempts: BTreeSet::new(),
             boot_slots: None,
+            sync_state: SyncState::default(),
+            network: None,
             sent: Few::default(),
             tracked: Few::default(),
             version: 0,
             position: 0,
             registered_at: at,
         }
+    }
+
+    /// What its copy in the network server should be made from.
+    pub fn network_identity(&self) -> Option<NetworkIdentity<'_>> {
+        Some(NetworkIdentity {
+            dev_eui: self.lorawan_dev_eui.as_deref()?,
+            application_id: self.chirpstack_app_id.as_deref()?,
+            join_eui: self.join_eui.as_deref(),
+            device_profile_id: self.device_profile_id.as_deref(),
+            name: self.name.as_deref(),
+        })
+        .filter(|_| self.lifecycle == Lifecycle::Active)
     }
 
     fn hold(&self) -> Option<Hold> {

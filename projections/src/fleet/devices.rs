@@ -1,6 +1,6 @@
 //! Read model `devices`: what operators list and filter.
 
-use domain::device::{DeviceEvent as E, Lifecycle, Phase, Profile, Reachability, WaitReason};
+use domain::device::{DeviceEvent as E, Lifecycle, Network, Phase, Profile, Reachability, SyncState, WaitReason};
 use domain::values::FIRMWARE_COMPONENT;
 use sqlx::PgConnection;
 
@@ -39,6 +39,7 @@ pub(crate) async fn load(
 pub(crate) fn apply(record: &Decoded, row: &mut DeviceRow) {
     for event in record.device_events() {
         apply_event(row, event);
+        apply_network(row, event);
         let is_moved = apply_place(row, event);
         // An update's row has the version, too, and most events of an update change only that row.
         if is_moved || event.update().is_none() {
@@ -65,6 +66,7 @@ fn profile_of(row: &DeviceRow) -> Profile {
         timezone: row.timezone.clone(),
         contact_interval_s: row.contact_interval_s,
         lorawan_dev_eui: row.lorawan_dev_eui.clone(),
+        join_eui: row.join_eui.clone(),
         chirpstack_app_id: row.chirpstack_app_id.clone(),
         device_profile_id: row.device_profile_id.clone(),
         owner: row.owner.clone(),
@@ -82,6 +84,7 @@ fn set_profile(row: &mut DeviceRow, profile: &Profile) {
     row.timezone.clone_from(&profile.timezone);
     row.contact_interval_s = profile.contact_interval_s;
     row.lorawan_dev_eui.clone_from(&profile.lorawan_dev_eui);
+    row.join_eui.clone_from(&profile.join_eui);
     row.chirpstack_app_id.clone_from(&profile.chirpstack_app_id);
     row.device_profile_id.clone_from(&profile.device_profile_id);
     row.owner.clone_from(&profile.owner);
@@ -112,6 +115,13 @@ fn apply_event(row: &mut DeviceRow, event: &E) {
         }
         _ => {}
     }
+}
+
+/// What is known of the copy in the network server. The fold is the aggregate's own.
+fn apply_network(row: &mut DeviceRow, event: &E) {
+    let before = row.network.take();
+    row.network = Network::after(before, event, row.network_identity());
+    row.sync_state = row.network.as_deref().map_or(SyncState::default(), Network::state);
 }
 
 /// Updates which update is live and which wait. Returns whether an event changed that.

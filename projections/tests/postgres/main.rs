@@ -19,6 +19,7 @@ mod isolation;
 mod lists;
 mod managers;
 mod migrations;
+mod network;
 mod owners;
 mod pace;
 mod plans;

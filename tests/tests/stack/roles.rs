@@ -20,7 +20,7 @@ const WRITES: [(&str, &[RoleUser]); 14] = [
     ("$KV.LEASES.mqtt-outbound-position", &[RoleUser::Bridge]),
     ("$KV.LEASES.mqtt-revocations", &[RoleUser::Bridge]),
     ("$KV.LEASES.mqtt-revocations-position", &[RoleUser::Bridge]),
-    ("$KV.SECRETS.acme.network", &[RoleUser::Secrets]),
+    ("$KV.SECRETS.acme.network", &[RoleUser::Api, RoleUser::Secrets]),
     ("$KV.SESSIONS.acme.s-1", &[RoleUser::Api]),
     ("$KV.TICKETS.t-1", &[RoleUser::Api]),
     ("$KV.LEASES.write-probe", &[RoleUser::Api, RoleUser::Projections, RoleUser::ProcessManagers, RoleUser::Bridge]),

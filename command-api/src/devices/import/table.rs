@@ -11,7 +11,7 @@ use super::super::bulk::{ITEM_MAX_BYTES, ITEMS_MAX, Item, too_many};
 use crate::http::{FieldError, Problem, body};
 
 /// Columns whose cells are texts. They have the names of the fields.
-const TEXTS: [&str; 13] = [
+const TEXTS: [&str; 14] = [
     "device_id",
     "name",
     "device_type",
@@ -21,6 +21,7 @@ const TEXTS: [&str; 13] = [
     "firmware_version",
     "timezone",
     "lorawan_dev_eui",
+    "join_eui",
     "chirpstack_app_id",
     "device_profile_id",
     "owner",

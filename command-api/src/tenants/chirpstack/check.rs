@@ -1,0 +1,75 @@
+//! Whether a ChirpStack answers and takes the key: what a dry run asks, bounded.
+
+use std::time::Duration;
+
+use chirpstack::grpc::application::ListApplicationsRequest;
+use chirpstack::grpc::{ApiKey, Client, Connection, Error};
+use domain::tenant::ChirpStackConnection;
+use serde::Serialize;
+use tokio::time::timeout;
+use trust::SecretValue;
+use utoipa::ToSchema;
+
+/// Longest single call.
+const CALL_MAX: Duration = Duration::from_secs(3);
+/// Longest check.
+const CHECK_MAX: Duration = Duration::from_secs(8);
+
+/// What the check of a connection has found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CheckBody {
+    /// `ok`, `unreachable`, `key_refused`, `device_profile_unknown` or `refused`.
+    result: &'static str,
+    detail: Option<String>,
+}
+
+impl CheckBody {
+    fn new(result: &'static str, detail: impl Into<String>) -> Self {
+        Self { result, detail: Some(detail.into()) }
+    }
+}
+
+pub(super) async fn check(connection: &ChirpStackConnection, api_key: Option<SecretValue>) -> CheckBody {
+    timeout(CHECK_MAX, ask(connection, api_key))
+        .await
+        .unwrap_or_else(|_| CheckBody::new("unreachable", "it did not answer in time"))
+}
+
+async fn ask(connection: &ChirpStackConnection, api_key: Option<SecretValue>) -> CheckBody {
+    let api_key = api_key.as_ref().and_then(SecretValue::reveal_text);
+    let client = ApiKey::new(api_key.unwrap_or_default()).and_then(|key| {
+        Client::new(&Connection {
+            extra_ca_pem: connection.ca.clone(),
+            call_timeout: CALL_MAX,
+            ..Connection::new(&connection.url, key)
+        })
+    });
+    let client = match client {
+        Ok(client) => client,
+        Err(error) => return CheckBody::new("refused", error.to_string()),
+    };
+    let tenant_id = connection.chirpstack_tenant_id.clone();
+    let applications = ListApplicationsRequest { tenant_id, ..ListApplicationsRequest::default() };
+    if let Err(error) = client.list_applications(applications).await {
+        return found(&error, "key_refused");
+    }
+    match &connection.default_device_profile_id {
+        None => {}
+        Some(profile) => {
+            if let Err(error) = client.get_device_profile(profile).await {
+                return found(&error, "device_profile_unknown");
+            }
+        }
+    }
+    CheckBody { result: "ok", detail: None }
+}
+
+/// `denied`: what it means that ChirpStack doesn't let the key do it, or doesn't know the object.
+fn found(error: &Error, denied: &'static str) -> CheckBody {
+    let result = match error {
+        Error::Unavailable { .. } | Error::DeadlineExceeded => "unreachable",
+        Error::Unauthenticated { .. } | Error::NotFound { .. } => denied,
+        _ => "refused",
+    };
+    CheckBody::new(result, error.to_string())
+}

@@ -1,0 +1,78 @@
+//! The connection of the default tenant from the configuration of the process, when it has none.
+
+use std::time::Duration;
+
+use domain::tenant::{ChirpStackConnection, Tenant, TenantCommand};
+use domain::{Actor, CommandId, Key, Rejection, TenantId};
+use event_store::{EventStore, ExecuteError, Request, SecretStore};
+use runtime::clock;
+use trust::SecretValue;
+
+use super::secrets::Keeping;
+
+/// Pause before another try.
+const RETRY_PAUSE: Duration = Duration::from_secs(2);
+/// The tenant of installations that have one.
+const DEFAULT_TENANT: &str = "default";
+
+/// Where the ChirpStack of the default tenant is.
+#[derive(Debug, Clone)]
+pub struct ChirpStackSettings {
+    pub url: String,
+    pub chirpstack_tenant_id: String,
+    pub api_key: SecretValue,
+}
+
+/// Gives the default tenant its connection if it has none, as soon as the tenant exists and the log and the secrets can be reached.
+pub async fn fill_default_tenant(settings: ChirpStackSettings, store: EventStore, secrets: SecretStore) {
+    loop {
+        match filled(&settings, &store, &secrets).await {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "The default tenant could not be connected to its ChirpStack yet."),
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+/// False if there is no such tenant yet.
+async fn filled(settings: &ChirpStackSettings, store: &EventStore, secrets: &SecretStore) -> Result<bool, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let tenant = TenantId::new(DEFAULT_TENANT).map_err(|error| text(&error))?;
+    let key = Key::<Tenant>::new(&tenant, &tenant);
+    let loaded = store.load_fresh(&key).await.map_err(|error| text(&error))?;
+    if loaded.version == 0 {
+        return Ok(false);
+    }
+    // A connection that was removed on purpose stays removed.
+    if loaded.aggregate.chirpstack_revision() > 0 {
+        return Ok(true);
+    }
+    let id = CommandId(clock::new_id());
+    let mut keeping = Keeping::new(secrets, &tenant, id);
+    let api_key =
+        keeping.set("api-key", None, settings.api_key.clone()).await.map_err(|error| error.detail().to_owned())?;
+    let connection = ChirpStackConnection {
+        url: settings.url.clone(),
+        chirpstack_tenant_id: settings.chirpstack_tenant_id.clone(),
+        api_key,
+        ca: None,
+        default_device_profile_id: None,
+        webhook_secret: None,
+        webhook_header: None,
+        auto_import: vec![],
+        mqtt: None,
+        may_be_private: true,
+    };
+    keeping.keep().await.map_err(|error| error.detail().to_owned())?;
+    let command = TenantCommand::ConnectChirpStack { connection: Box::new(connection) };
+    let actor = Actor::new("configuration").map_err(|error| text(&error))?;
+    match store.execute(&key, Request::new(id, actor, command)).await {
+        Ok(_) => {
+            tracing::info!(tenant.id = %tenant, "The default tenant is connected to the ChirpStack of the configuration.");
+            Ok(true)
+        }
+        Err(ExecuteError::Rejected(Rejection::TenantClosed)) => Ok(true),
+        Err(error) => Err(text(&error)),
+    }
+}

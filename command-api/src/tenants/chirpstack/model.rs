@@ -1,0 +1,165 @@
+//! The connection in requests and replies.
+
+use domain::change::Change;
+use domain::tenant::{ChirpStackConnection, ChirpStackMqtt, EVENT_TOPIC_DEFAULT, Tenant, WEBHOOK_HEADER_DEFAULT};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::check::CheckBody;
+use super::secrets::Keeping;
+use crate::http::Problem;
+use crate::secret_input::{SecretInput, presence};
+
+/// A connection to a ChirpStack.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "url": "https://chirpstack.example.com:8080", "chirpstack_tenant_id": "52f14cd4-c6f1-4fbd-8f87-4025e1d49242",
+    "api_key": "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.…",
+    "default_device_profile_id": "79d31395-8c6d-4b3f-8d9c-000000000001",
+}))]
+pub(crate) struct ChirpStackRequest {
+    /// Of its gRPC API: http:// or https://, host and port.
+    url: String,
+    /// Id of the tenant over there.
+    chirpstack_tenant_id: String,
+    /// A tenant's key of ChirpStack, never shown again. May be left out when one is set.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password, write_only)]
+    api_key: Change<SecretInput>,
+    /// Certificates of the authority of an https URL (PEM); the system's own when absent.
+    ca: Option<String>,
+    /// For devices that name none.
+    default_device_profile_id: Option<String>,
+    /// What webhooks must show: the value of `webhook_header`, or the key of `X-Waybill-Signature`. Never shown again.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password, write_only)]
+    webhook_secret: Change<SecretInput>,
+    /// The header that has `webhook_secret`; `X-Waybill-Webhook-Secret` when absent.
+    webhook_header: Option<String>,
+    /// Applications whose new devices are imported without being asked for.
+    #[serde(default)]
+    auto_import: Vec<String>,
+    /// The broker of ChirpStack's MQTT integration.
+    mqtt: Option<MqttRequest>,
+    pub(super) reason: Option<String>,
+}
+
+/// The broker of ChirpStack's MQTT integration.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MqttRequest {
+    /// mqtt:// or mqtts://, host and port.
+    #[schema(example = "mqtts://broker.example.com:8883")]
+    url: String,
+    username: Option<String>,
+    /// Never shown again.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password, write_only)]
+    password: Change<SecretInput>,
+    /// Certificates of the authority of an mqtts URL (PEM); the system's own when absent.
+    ca: Option<String>,
+    /// As ChirpStack is configured: `application/{{application_id}}/device/{{dev_eui}}/event/{{event}}` when absent.
+    event_topic: Option<String>,
+}
+
+impl ChirpStackRequest {
+    /// The connection that it wants. Secrets are noted in `keeping`, and not kept yet.
+    pub(super) async fn connection(
+        self,
+        before: Option<&ChirpStackConnection>,
+        keeping: &mut Keeping<'_>,
+    ) -> Result<ChirpStackConnection, Problem> {
+        let kept = |of: fn(&ChirpStackConnection) -> Option<&domain::SecretRef>| before.and_then(of);
+        let api_key = keeping
+            .changed("api_key", "api-key", kept(|before| Some(&before.api_key)), &self.api_key)
+            .await?
+            .ok_or_else(|| Problem::invalid("api_key", "is missing"))?;
+        let secret = kept(|before| before.webhook_secret.as_ref());
+        let webhook_secret = keeping.changed("webhook_secret", "webhook", secret, &self.webhook_secret).await?;
+        let mqtt = match self.mqtt {
+            None => None,
+            Some(mqtt) => {
+                let password = kept(|before| before.mqtt.as_ref()?.password.as_ref());
+                let password = keeping.changed("mqtt.password", "mqtt", password, &mqtt.password).await?;
+                let MqttRequest { url, username, ca, event_topic, .. } = mqtt;
+                Some(ChirpStackMqtt { url, username, password, ca, event_topic })
+            }
+        };
+        Ok(ChirpStackConnection {
+            url: self.url,
+            chirpstack_tenant_id: self.chirpstack_tenant_id,
+            api_key,
+            ca: self.ca,
+            default_device_profile_id: self.default_device_profile_id,
+            webhook_secret,
+            webhook_header: self.webhook_header,
+            auto_import: self.auto_import,
+            mqtt,
+            may_be_private: false,
+        })
+    }
+}
+
+/// A tenant's connection to its ChirpStack.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChirpStackBody {
+    url: String,
+    chirpstack_tenant_id: String,
+    /// `set`
+    api_key: &'static str,
+    ca: Option<String>,
+    default_device_profile_id: Option<String>,
+    /// `set` or `missing`
+    webhook_secret: &'static str,
+    webhook_header: String,
+    auto_import: Vec<String>,
+    mqtt: Option<MqttBody>,
+    /// How often a connection was set so far.
+    revision: u64,
+    /// Only in the reply to a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<CheckBody>,
+}
+
+/// The broker of ChirpStack's MQTT integration.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct MqttBody {
+    url: String,
+    username: Option<String>,
+    /// `set` or `missing`
+    password: &'static str,
+    ca: Option<String>,
+    event_topic: String,
+}
+
+impl ChirpStackBody {
+    /// None without a connection.
+    pub(super) fn of(tenant: &Tenant) -> Option<Self> {
+        let connection = tenant.chirpstack.as_deref()?.clone();
+        let mqtt = connection.mqtt.map(|mqtt| MqttBody {
+            url: mqtt.url,
+            username: mqtt.username,
+            password: presence(mqtt.password.is_some()),
+            ca: mqtt.ca,
+            event_topic: mqtt.event_topic.unwrap_or_else(|| EVENT_TOPIC_DEFAULT.to_owned()),
+        });
+        Some(Self {
+            url: connection.url,
+            chirpstack_tenant_id: connection.chirpstack_tenant_id,
+            api_key: presence(true),
+            ca: connection.ca,
+            default_device_profile_id: connection.default_device_profile_id,
+            webhook_secret: presence(connection.webhook_secret.is_some()),
+            webhook_header: connection.webhook_header.unwrap_or_else(|| WEBHOOK_HEADER_DEFAULT.to_owned()),
+            auto_import: connection.auto_import,
+            mqtt,
+            revision: tenant.chirpstack_revision(),
+            check: None,
+        })
+    }
+
+    pub(super) fn with(self, check: CheckBody) -> Self {
+        Self { check: Some(check), ..self }
+    }
+}

@@ -1,0 +1,175 @@
+//! A tenant's ChirpStack, with its odd answers told apart.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use chirpstack::grpc::application::ListApplicationsRequest;
+use chirpstack::grpc::device::StoredDevice;
+use chirpstack::grpc::{ApiKey, Client, Connection, Error};
+use domain::TenantId;
+use domain::tenant::ChirpStackConnection;
+use event_store::SecretStore;
+use tokio::time::Instant;
+
+/// How long it is believed that the key works.
+const KEY_KNOWN_FOR: Duration = Duration::from_secs(5);
+
+/// Why something could not be done over there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ServerError {
+    /// It doesn't answer: all devices of the tenant wait.
+    Away(String),
+    /// It broke at this device.
+    Broken(String),
+    /// It refuses for good.
+    Refused { code: &'static str, reason: String },
+    /// The key is not taken.
+    KeyRefused,
+}
+
+impl ServerError {
+    pub(super) fn refused(code: &'static str, reason: impl Into<String>) -> Self {
+        Self::Refused { code, reason: reason.into() }
+    }
+}
+
+pub(super) struct Server {
+    pub(super) client: Client,
+    pub(super) chirpstack_tenant_id: String,
+    pub(super) default_device_profile_id: Option<String>,
+    key_worked_at: Mutex<Option<Instant>>,
+}
+
+impl Server {
+    /// The client of a tenant's connection. The key is read each time.
+    pub(super) async fn of(
+        tenant: &TenantId,
+        connection: &ChirpStackConnection,
+        secrets: &SecretStore,
+    ) -> Result<Self, ServerError> {
+        let key = secrets.read(tenant, &connection.api_key).await;
+        let key = key.map_err(|error| ServerError::Away(error.to_string()))?;
+        if !connection.may_be_private && chirpstack::address::is_private(&connection.url).await {
+            return Err(ServerError::Away("its address is in a private network".to_owned()));
+        }
+        let unusable = |error: chirpstack::grpc::InvalidConnection| ServerError::Away(error.to_string());
+        let api_key = ApiKey::new(key.reveal_text().unwrap_or_default()).map_err(unusable)?;
+        let connection_of_client =
+            Connection { extra_ca_pem: connection.ca.clone(), ..Connection::new(&connection.url, api_key) };
+        Ok(Self {
+            client: Client::new(&connection_of_client).map_err(unusable)?,
+            chirpstack_tenant_id: connection.chirpstack_tenant_id.clone(),
+            default_device_profile_id: connection.default_device_profile_id.clone(),
+            key_worked_at: Mutex::new(None),
+        })
+    }
+
+    /// The device with this EUI. None if the tenant over there has none.
+    pub(super) async fn find(&self, dev_eui: &str) -> Result<Option<StoredDevice>, ServerError> {
+        match self.client.get_device(dev_eui).await {
+            Ok(found) => Ok(Some(found)),
+            Err(Error::NotFound { .. }) => Ok(None),
+            // An unknown device and a refused key get the same answer.
+            Err(Error::Unauthenticated { .. }) => self.key_works().await.map(|()| None),
+            Err(error) => Err(plain(error)),
+        }
+    }
+
+    /// Deletes a device; it is no error that there is none.
+    pub(super) async fn delete(&self, dev_eui: &str) -> Result<(), ServerError> {
+        match self.client.delete_device(dev_eui).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(Error::Unauthenticated { .. }) => {
+                // Somebody was faster, or the key may only read.
+                match self.find(dev_eui).await? {
+                    None => Ok(()),
+                    Some(_) => Err(ServerError::refused("key_may_not_write", "the API key may not delete the device")),
+                }
+            }
+            Err(error) => Err(plain(error)),
+        }
+    }
+
+    /// Whether the key is taken, asked by something that the tenant over there always has.
+    pub(super) async fn key_works(&self) -> Result<(), ServerError> {
+        let known = *self.key_worked_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if known.is_some_and(|at| at.elapsed() < KEY_KNOWN_FOR) {
+            return Ok(());
+        }
+        let tenant_id = self.chirpstack_tenant_id.clone();
+        let request = ListApplicationsRequest { tenant_id, ..ListApplicationsRequest::default() };
+        match self.client.list_applications(request).await {
+            Ok(_) => {
+                *self.key_worked_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
+                Ok(())
+            }
+            Err(Error::Unauthenticated { .. }) => Err(ServerError::KeyRefused),
+            Err(error) => Err(plain(error)),
+        }
+    }
+
+    /// What it means that ChirpStack doesn't let the key write a device, or misses something that the device names.
+    pub(super) async fn why_not_written(
+        &self,
+        error: Error,
+        application_id: &str,
+        device_profile_id: &str,
+    ) -> ServerError {
+        let is_about_others = matches!(error, Error::NotFound { .. } | Error::Unauthenticated { .. });
+        let is_about_ids = matches!(error, Error::Refused { .. } | Error::Internal { .. });
+        if !is_about_others && !is_about_ids {
+            return plain(error);
+        }
+        if is_about_others && let Err(error) = self.key_works().await {
+            return error;
+        }
+        match self.client.get_application(application_id).await {
+            Ok(application) if application.tenant_id == self.chirpstack_tenant_id => {}
+            Ok(_)
+            | Err(
+                Error::NotFound { .. }
+                | Error::Unauthenticated { .. }
+                | Error::Refused { .. }
+                | Error::Malformed { .. },
+            ) => {
+                let reason = format!("ChirpStack has no application {application_id} in this tenant");
+                return ServerError::refused("application_unknown", reason);
+            }
+            Err(other) => return plain(other),
+        }
+        match self.client.get_device_profile(device_profile_id).await {
+            Ok(_) => {}
+            Err(
+                Error::NotFound { .. }
+                | Error::Unauthenticated { .. }
+                | Error::Refused { .. }
+                | Error::Malformed { .. },
+            ) => {
+                let reason = format!("ChirpStack has no device profile {device_profile_id} in this tenant");
+                return ServerError::refused("device_profile_unknown", reason);
+            }
+            Err(other) => return plain(other),
+        }
+        match error {
+            Error::Unauthenticated { .. } => {
+                ServerError::refused("key_may_not_write", "the API key may not write this device")
+            }
+            other => plain(other),
+        }
+    }
+}
+
+/// An error that needs no further question.
+pub(super) fn plain(error: Error) -> ServerError {
+    let text = error.to_string();
+    match error {
+        Error::Unavailable { .. } | Error::DeadlineExceeded => ServerError::Away(text),
+        Error::Internal { .. } => ServerError::Broken(text),
+        Error::NotChirpstack { .. } => ServerError::refused("not_chirpstack", text),
+        Error::Duplicate { .. } => ServerError::refused("duplicate", text),
+        Error::Unauthenticated { .. } => ServerError::KeyRefused,
+        Error::NotFound { .. } | Error::Malformed { .. } | Error::Refused { .. } => {
+            ServerError::refused("invalid", text)
+        }
+    }
+}
