@@ -82,7 +82,13 @@ fn devices(handle: &Handle) -> Value {
 }
 
 fn events(handle: &Handle) -> Value {
-    let event = |event: crate::events::Event| json!({"topic": event.topic(), "payload": serde_json::from_slice::<Value>(&event.json).unwrap_or_default()});
+    let event = |event: crate::events::Event| {
+        json!({
+            "topic": event.topic(),
+            "payload": serde_json::from_slice::<Value>(&event.json).unwrap_or_default(),
+            "protobuf": STANDARD.encode(&event.protobuf),
+        })
+    };
     handle.shared.publisher.kept().into_iter().map(event).collect()
 }
 

@@ -6,4 +6,5 @@ mod devices;
 mod errors;
 mod events;
 mod faults;
+mod mqtt;
 mod support;

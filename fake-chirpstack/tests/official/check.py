@@ -288,7 +288,7 @@ def events():
     command("location", dev_eui=OTHER, latitude=1.5, longitude=2.5)
     command("log", dev_eui=OTHER, code="DOWNLINK_GATEWAY", description="TOO_LATE", context={"a": "b"})
     command("uplink", dev_eui=OTHER, f_port=10, data="2a07", confirmed=True, gateways=3, object={"t": 21, "n": None, "l": [1, {"x": True}]})
-    seen = set()
+    seen, up = set(), None
     for event in of_control("/events"):
         kind = event["topic"].rsplit("/", 1)[1]
         of_json = json_format.ParseDict(event["payload"], EVENTS[kind]())
@@ -296,12 +296,13 @@ def events():
         same(of_json, of_protobuf)
         same(event["topic"].split("/")[3], of_json.device_info.dev_eui)
         seen.add(kind)
+        up = of_json if kind == "up" else up
     same(seen, set(EVENTS))
-    same(of_json.device_info.tags["app_tag"], "a")
-    has(of_json, f_port=10, data=b"\x2a\x07", confirmed=True)
-    same(json_format.MessageToDict(of_json.object), {"t": 21.0, "n": None, "l": [1.0, {"x": True}]})
-    same([rx.gateway_id for rx in of_json.rx_info][0], GATEWAY)
-    same(of_json.tx_info.modulation.lora.spreading_factor, 7)
+    same(up.device_info.tags["app_tag"], "a")
+    has(up, f_port=10, data=b"\x2a\x07", confirmed=True)
+    same(json_format.MessageToDict(up.object), {"t": 21.0, "n": None, "l": [1.0, {"x": True}]})
+    same([rx.gateway_id for rx in up.rx_info][0], GATEWAY)
+    same(up.tx_info.modulation.lora.spreading_factor, 7)
 
 
 devices = api.DeviceServiceStub(channel)
