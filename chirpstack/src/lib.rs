@@ -5,3 +5,4 @@
 pub mod address;
 pub mod events;
 pub mod grpc;
+pub mod import;

@@ -34,6 +34,7 @@ pub mod links;
 mod listen;
 mod live;
 mod members;
+mod network_server;
 mod openapi;
 mod registration_tokens;
 mod rollbacks;
