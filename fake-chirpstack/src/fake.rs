@@ -19,6 +19,7 @@ use crate::control::{self, Command, ControlError};
 use crate::control_http;
 use crate::deployments;
 use crate::events::Event;
+use crate::firmware;
 use crate::mqtt::{self, Broker};
 use crate::publisher;
 use crate::radio::Downlink;
@@ -88,6 +89,10 @@ impl FakeChirpstack {
         tasks.spawn("fake-chirpstack-publisher", publisher::run(waiting, broker, token()));
         tasks.spawn("fake-chirpstack-deployments", deployments::run(shared(), settings.deployment_step, token()));
         tasks.spawn("fake-chirpstack-server", server::serve(listener, shared(), up, tasks.clone()));
+        if let Some(pause) = settings.plays_firmware {
+            let downlinks = handle.shared.listen_to_downlinks();
+            tasks.spawn("fake-chirpstack-firmware", firmware::play(shared(), downlinks, pause, token()));
+        }
         let control_address = match settings.control_listen {
             Some(listen) => {
                 let listener = TcpListener::bind(listen).await?;
