@@ -34,6 +34,8 @@ pub(crate) enum Access {
     Anyone,
     /// A device with a registration token, which the handler checks.
     Device,
+    /// A network server, which the handler checks. In development it needs to show nothing.
+    Webhook,
     /// A person with a web session, whatever their roles.
     Session,
     /// A caller with at least this role in their tenant.
@@ -91,7 +93,7 @@ pub(crate) async fn admit(State(app): State<App>, request: Request, next: Next) 
         }
         Err(problem) => problem.into_response(),
     };
-    if !matches!(access, Access::Anyone) {
+    if !matches!(access, Access::Anyone | Access::Webhook) {
         response.headers_mut().append(header::VARY, CREDENTIALS);
     }
     response
@@ -99,7 +101,7 @@ pub(crate) async fn admit(State(app): State<App>, request: Request, next: Next) 
 
 /// The caller, if the operation takes one.
 async fn admitted(app: &App, parts: &mut Parts, access: Access) -> Result<Option<Caller>, Problem> {
-    if matches!(access, Access::Anyone | Access::Device) {
+    if matches!(access, Access::Anyone | Access::Device | Access::Webhook) {
         return Ok(None);
     }
     if access == Access::Session {
@@ -118,7 +120,7 @@ async fn admitted(app: &App, parts: &mut Parts, access: Access) -> Result<Option
     };
     let caller = match access {
         Access::RoleOrPlatform(_) if caller.has(Role::PlatformAdmin) => caller,
-        Access::Anyone | Access::Device | Access::Session | Access::Platform => caller.need(Role::PlatformAdmin)?,
+        Access::Anyone | Access::Device | Access::Webhook | Access::Session | Access::Platform => caller.need(Role::PlatformAdmin)?,
         Access::Role(least) | Access::RoleOrPlatform(least) => member(app, parts, caller, least).await?.need(least)?,
         Access::OfDevice(least) => {
             let caller = limited_to(member(app, parts, caller, least).await?, least)?;

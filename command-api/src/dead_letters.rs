@@ -62,9 +62,9 @@ pub(crate) struct LetterBody {
     reason: Option<&'static str>,
     /// The reason as a sentence.
     detail: String,
-    /// The component that refused it: `mqtt`.
+    /// Where it came from: `mqtt`, or `chirpstack` for events of a network server.
     source: String,
-    /// The topic of the message.
+    /// The topic of the message, or by which way and route an event of a network server came.
     #[schema(example = "default/devices/d-1/update/1/status")]
     topic: String,
     /// At most 4,096 bytes of it.

@@ -17,6 +17,7 @@ mod known;
 mod list;
 mod lorawan_keys;
 mod model;
+mod network_notices;
 mod reading;
 mod sync;
 mod telemetry;
@@ -42,6 +43,7 @@ pub(crate) use lorawan_keys::{
     __path_get_lorawan_keys, __path_remove_lorawan_keys, __path_set_lorawan_keys, get_lorawan_keys,
     remove_lorawan_keys, set_lorawan_keys,
 };
+pub(crate) use network_notices::{__path_device_network_notices, device_network_notices};
 pub(crate) use reading::find;
 pub(crate) use sync::{__path_sync_device, __path_sync_devices, sync_device, sync_devices};
 pub(crate) use telemetry::{__path_device_telemetry, device_telemetry};

@@ -33,6 +33,7 @@ mod legacy_status;
 pub mod links;
 mod listen;
 mod live;
+mod lorawan;
 mod members;
 mod network_server;
 mod openapi;

@@ -5,6 +5,7 @@
 
 mod problems;
 
+use domain::tenant::WEBHOOK_HEADER_DEFAULT;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -79,6 +80,12 @@ pub(crate) fn describe(resources: OpenApi, public: OpenApi, root: OpenApi) -> Op
     let components = api.components.get_or_insert_default();
     let of_people = "A web session, from `/auth/sign-in`. A request that changes anything must come from the same origin. A header counts before it.";
     let session = ApiKey::Cookie(ApiKeyValue::with_description(SESSION_COOKIE, of_people));
+    let of_webhooks = "The tenant's webhook secret. Its connection to ChirpStack may name another header.";
+    let secret = ApiKey::Header(ApiKeyValue::with_description(WEBHOOK_HEADER_DEFAULT, of_webhooks));
+    let signed = "`t={seconds since 1970},v1={HMAC-SHA256 of {t}.{body} with the tenant's webhook secret, hexadecimal}`, at most 300 seconds old.";
+    let signature = ApiKey::Header(ApiKeyValue::with_description("X-Waybill-Signature", signed));
+    components.add_security_scheme("webhook_secret", SecurityScheme::ApiKey(secret));
+    components.add_security_scheme("webhook_signature", SecurityScheme::ApiKey(signature));
     components.add_security_scheme("session", SecurityScheme::ApiKey(session));
     components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
     components.add_security_scheme("api_key", SecurityScheme::ApiKey(api_key));
@@ -119,6 +126,11 @@ fn say_access(operation: &mut Operation, access: Option<Access>) {
         Some(Access::Device) => {
             let scheme = SecurityRequirement::new("registration_token", Vec::<String>::new());
             operation.security = Some(vec![scheme]);
+            return;
+        }
+        Some(Access::Webhook) => {
+            let schemes = ["webhook_secret", "webhook_signature"];
+            operation.security = Some(schemes.map(|scheme| SecurityRequirement::new(scheme, Vec::<String>::new())).to_vec());
             return;
         }
         Some(Access::Session) => {

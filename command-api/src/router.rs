@@ -18,7 +18,7 @@ use crate::http::{guard, observe, security_headers};
 use crate::state::App;
 use crate::{
     access, api_keys, audit, auth, campaigns, client_address, dead_letters, device_commands, device_registrations,
-    devices, download, feed, firmware, groups, live, members, openapi, registration_tokens, rollbacks, service,
+    devices, download, feed, firmware, groups, live, lorawan, members, openapi, registration_tokens, rollbacks, service,
     sign_in, statistics, tenants, throttle, updates, why,
 };
 
@@ -40,6 +40,7 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(devices::device_history))
         .routes(routes!(devices::firmware_history))
         .routes(routes!(devices::device_telemetry))
+        .routes(routes!(devices::device_network_notices))
         .routes(routes!(why::device_why))
         .routes(routes!(why::device_why_not))
         .routes(routes!(devices::list_credentials, devices::issue_credential))
@@ -161,6 +162,7 @@ fn public() -> OpenApiRouter<App> {
         .routes(routes!(service::service_stats))
         .merge(of_tenants())
         .merge(of_devices())
+        .merge(webhooks())
 }
 
 /// Tenants themselves, also for those who run the installation.
@@ -180,6 +182,16 @@ fn of_devices() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(device_registrations::register_itself))
         .layer(DefaultBodyLimit::max(device_registrations::BODY_MAX_BYTES))
+}
+
+/// Events of network servers, with the tenant in the path.
+fn webhooks() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(lorawan::receive_event))
+        .routes(routes!(lorawan::receive_uplink))
+        .routes(routes!(lorawan::receive_status))
+        .routes(routes!(lorawan::receive_error))
+        .layer(DefaultBodyLimit::max(lorawan::BODY_MAX_BYTES))
 }
 
 /// Outside `/api/v1`.

@@ -11,6 +11,7 @@ use domain::member::Member;
 use domain::{Key, MemberId};
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
+use event_store::network::RawEvents;
 use event_store::telemetry::Telemetry;
 use event_store::{EventStore, Followed, PositionToken, SecretStore, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -137,6 +138,8 @@ pub struct ApiState {
     pub telemetry: Option<Telemetry>,
     /// Consumers of the public feed; none without NATS.
     pub feed_consumers: Option<FeedConsumers>,
+    /// Where events of network servers wait; none without NATS.
+    pub network: Option<Arc<dyn RawEvents>>,
     /// Sealed secrets of tenants; none without NATS.
     pub secrets: Option<SecretStore>,
     /// The store of the firmware's bytes.
@@ -160,6 +163,7 @@ pub(crate) struct Shared {
     pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) telemetry: Option<Telemetry>,
     pub(crate) feed_consumers: Option<FeedConsumers>,
+    pub(crate) network: Option<Arc<dyn RawEvents>>,
     pub(crate) secrets: Option<SecretStore>,
     pub(crate) objects: Arc<dyn ObjectStore>,
     pub(crate) config: ApiConfig,
@@ -223,6 +227,7 @@ impl App {
             dead_letters,
             telemetry,
             feed_consumers,
+            network,
             secrets,
             objects,
             config,
@@ -253,6 +258,7 @@ impl App {
             dead_letters,
             telemetry,
             feed_consumers,
+            network,
             secrets,
             objects,
             config,

@@ -29,6 +29,7 @@ mod slow_uploads;
 mod tenants;
 mod updates;
 mod uploads;
+mod webhooks;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use chrono::TimeDelta;
 use domain::tenant::{Tenant, TenantCommand, TenantSpec};
 use domain::{Actor, ActorKind, CommandId, Key, Rejection, TenantId};
+use event_store::network::MemoryRawEvents;
 use event_store::{EventStore, ExecuteError, Log, MemoryLog};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
@@ -65,6 +67,8 @@ const POSTGRES_WAIT: Duration = Duration::from_millis(100);
 const SECRET: [u8; 32] = [1; 32];
 /// Largest firmware in these tests, in bytes.
 const FIRMWARE_MAX_BYTES: u64 = 100_000;
+/// Most events of network servers that are kept in these tests.
+const NETWORK_EVENTS_MAX: usize = 100;
 const MODEL: &str = "SF-2024-Pro";
 
 /// A service with one operator.
@@ -73,6 +77,8 @@ pub(crate) struct Api {
     router: Router,
     store: EventStore,
     objects: Arc<dyn ObjectStore>,
+    /// Events of network servers that wait.
+    network: Arc<MemoryRawEvents>,
     token: String,
 }
 
@@ -158,6 +164,7 @@ impl Api {
             )
         };
         change(&mut config);
+        let network = Arc::new(MemoryRawEvents::new(NETWORK_EVENTS_MAX));
         let state = ApiState {
             store: store.clone(),
             projections,
@@ -165,6 +172,7 @@ impl Api {
             dead_letters: None,
             telemetry: None,
             feed_consumers: None,
+            network: Some(network.clone()),
             secrets: None,
             objects: objects.clone(),
             config,
@@ -173,7 +181,7 @@ impl Api {
         };
         let app = App::new(state, tasks);
         let router = crate::router::build(app.clone());
-        Self { app, router, store, objects, token: token("acme", Role::Admin) }
+        Self { app, router, store, objects, network, token: token("acme", Role::Admin) }
     }
 
     /// The same service for another caller.
@@ -184,8 +192,8 @@ impl Api {
 
     /// The same service for the bearer of a token.
     pub(crate) fn bearing(&self, token: impl Into<String>) -> Self {
-        let (app, router) = (self.app.clone(), self.router.clone());
-        Self { app, router, store: self.store.clone(), objects: self.objects.clone(), token: token.into() }
+        let (app, router, network) = (self.app.clone(), self.router.clone(), self.network.clone());
+        Self { app, router, store: self.store.clone(), objects: self.objects.clone(), network, token: token.into() }
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {

@@ -21,9 +21,12 @@ use self::buckets::{Buckets, Standing};
 use crate::client_address::ClientAddress;
 use crate::http::Problem;
 use crate::http::observe::MONITORING;
+use crate::lorawan;
 
 /// The header of API keys.
 const API_KEY: &str = "x-api-key";
+/// Beginning of the routes of the API.
+const API: &str = "/api/v1";
 /// The route whose path is the credential.
 const DOWNLOAD: &str = "/d/{token}";
 
@@ -110,7 +113,8 @@ pub(crate) async fn throttle(State(limits): State<Arc<Throttle>>, mut request: R
     let client = request.extensions().get().copied().unwrap_or(ClientAddress(IpAddr::from([0, 0, 0, 0])));
     let count_address = || limits.count_address(&standings, client);
     request.extensions_mut().insert(standings.clone());
-    let mut response = if route != DOWNLOAD && !has_credential(request.headers()) {
+    let has_own = is_own_credential(&route);
+    let mut response = if !has_own && !has_credential(request.headers()) {
         match count_address() {
             Ok(()) => next.run(request).await,
             Err(refused) => refused.into_response(),
@@ -118,12 +122,17 @@ pub(crate) async fn throttle(State(limits): State<Arc<Throttle>>, mut request: R
     } else {
         next.run(request).await
     };
-    let is_refused = route != DOWNLOAD || response.status() == StatusCode::FORBIDDEN;
+    let is_refused = !has_own || [StatusCode::FORBIDDEN, StatusCode::UNAUTHORIZED].contains(&response.status());
     if standings.0.get().is_none() && is_refused {
         response = count_address().map_or_else(Problem::into_response, |()| response);
     }
     headers::add(response.headers_mut(), standings.0.get().map_or(&[], Vec::as_slice));
     response
+}
+
+/// Whether requests of a route have a credential in their path or in a header of their own.
+fn is_own_credential(route: &str) -> bool {
+    route == DOWNLOAD || route.strip_prefix(API).is_some_and(|path| lorawan::PATHS.contains(&path))
 }
 
 /// Whether a request has something that could be a credential.

@@ -15,6 +15,7 @@ pub use page::{LetterFilter, LetterPage, StoredLetter};
 pub use reason::DeadLetterReason;
 
 use crate::error::{AppendError, StoreError};
+use crate::header_text::{self, header_text};
 use crate::jetstream::append::publish;
 use crate::streams::DEAD_LETTERS;
 use crate::subject::is_token;
@@ -22,7 +23,7 @@ use crate::subject::is_token;
 /// Bytes of a payload that are kept.
 pub const PAYLOAD_MAX_BYTES: usize = 4 * 1024;
 /// Bytes of a detail, and of an origin, that are kept.
-pub const TEXT_MAX_BYTES: usize = 256;
+pub const TEXT_MAX_BYTES: usize = header_text::TEXT_MAX_BYTES;
 /// Largest dead letter, in bytes, headers not counted.
 const MESSAGE_MAX_BYTES: usize = PAYLOAD_MAX_BYTES;
 
@@ -98,21 +99,4 @@ fn subject(letter: &DeadLetter<'_>) -> String {
     let tenant = letter.tenant.map_or(NOBODY, TenantId::as_str);
     let device = letter.device.map_or(NOBODY, DeviceId::as_str);
     format!("{PREFIX}.{tenant}.{source}.{device}.{}", letter.reason.word())
-}
-
-/// The text as a header value: printable ASCII, cut to the maximum length.
-fn header_text(text: &str) -> String {
-    let printable = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
-    text.chars().take(TEXT_MAX_BYTES).map(printable).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_of_strangers_become_harmless_headers() {
-        assert_eq!(header_text("a\r\nEvil: é"), "a??Evil: ?");
-        assert_eq!(header_text(&"x".repeat(1_000)).len(), TEXT_MAX_BYTES);
-    }
 }

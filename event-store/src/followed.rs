@@ -91,6 +91,11 @@ impl<A: Decider> Followed<A> {
         self.0.aggregates.of_tenant(tenant)
     }
 
+    /// What a function gives for the aggregates of all tenants, with their tenants.
+    pub fn filter_map<T>(&self, wanted: impl Fn(&TenantId, &A) -> Option<T>) -> Vec<T> {
+        self.0.aggregates.filter_map(wanted)
+    }
+
     /// How many aggregates of a tenant there are.
     pub fn count(&self, tenant: &TenantId) -> usize {
         self.0.aggregates.count(tenant)

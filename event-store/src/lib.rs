@@ -7,8 +7,8 @@
 //! Aggregates implement `cqrs_es::Aggregate`, so the framework's `TestFramework` works with them. Its stores are not used: they return
 //! neither position nor version, and its snapshot stores apply events twice.
 //!
-//! Beside the log: telemetry, dead letters, leases, the sealed secrets of tenants ([`secrets`]), and the web sessions of people
-//! ([`sessions`]).
+//! Beside the log: telemetry, dead letters, leases, the sealed secrets of tenants ([`secrets`]), the web sessions of people ([`sessions`]),
+//! and events of network servers that wait to be handled ([`network`]).
 //!
 //! Invariants: this is the only crate that names JetStream for events; no wait is unbounded; every append names an expected sequence
 //! number; a command that stored events answers with its first outcome when sent again.
@@ -23,6 +23,7 @@ pub mod execute;
 pub mod feed;
 mod fold;
 pub mod followed;
+mod header_text;
 pub mod history;
 pub mod jetstream;
 mod jetstream_api;
@@ -31,6 +32,7 @@ mod links;
 pub mod log;
 pub mod memory;
 pub mod metering;
+pub mod network;
 pub mod position;
 pub mod record;
 pub mod request;

@@ -15,11 +15,14 @@ use crate::connection;
 use crate::error::StoreError;
 use crate::jetstream_api::{ApiError, ask};
 use crate::log::RECORD_MAX_BYTES;
+use crate::network;
 
 pub const EVENTS: &str = "EVENTS";
 pub const FEED: &str = "FEED";
 pub const TELEMETRY: &str = "TELEMETRY";
 pub const DEAD_LETTERS: &str = "DEAD_LETTERS";
+/// Queue of the events of network servers.
+pub const NETWORK: &str = "NETWORK";
 /// Key-value bucket of the leases.
 pub const LEASES: &str = "LEASES";
 /// Key-value bucket of the secrets.
@@ -46,6 +49,14 @@ pub const TELEMETRY_MAX_BYTES: usize = 64 * 1024;
 pub const DEAD_LETTERS_MAX_AGE: Duration = Duration::from_secs(30 * DAY_S);
 /// Most bytes of dead letters; the oldest go first.
 pub const DEAD_LETTERS_MAX_BYTES: i64 = 256 * 1024 * 1024;
+/// Largest event of a network server, in bytes.
+pub const NETWORK_BODY_MAX_BYTES: usize = 128 * 1024;
+/// Most events of one tenant that wait; beyond, further ones are refused.
+pub const NETWORK_TENANT_MAX: i64 = 20_000;
+/// Most bytes of events that wait, of all tenants; beyond, further ones are refused.
+pub const NETWORK_MAX_BYTES: i64 = 64 * 1024 * 1024;
+/// Within this time a copy of an event is recognised.
+pub const NETWORK_DUPLICATES_WITHIN: Duration = Duration::from_secs(120);
 /// Largest value of a secret, in bytes.
 pub const SECRET_VALUE_MAX_BYTES: usize = 16 * 1024;
 /// How long a deleted secret leaves a mark.
@@ -121,7 +132,7 @@ pub async fn ensure(client: &Client, replicas: usize, missing: Missing) -> Resul
 async fn ensure_now(client: &Client, replicas: usize, missing: Missing) -> Result<(), SetupError> {
     crate::jetstream_api::connected(client)?;
     check_server(client)?;
-    let streams = [events, feed, telemetry, dead_letters, secrets, sessions, tickets].map(|config| config(replicas));
+    let streams = [events, feed, telemetry, dead_letters, network_events, secrets, sessions, tickets].map(|config| config(replicas));
     for wanted in streams {
         match found(client, &wanted.name).await? {
             Some(found) => compare(&wanted, &found)?,
@@ -195,6 +206,20 @@ pub fn dead_letters(replicas: usize) -> Config {
     }
 }
 
+/// Events of network servers that wait to be handled. When it is full, or a tenant has its most, nothing is lost: further ones are refused.
+pub fn network_events(replicas: usize) -> Config {
+    Config {
+        retention: RetentionPolicy::WorkQueue,
+        discard: DiscardPolicy::New,
+        discard_new_per_subject: true,
+        max_messages_per_subject: NETWORK_TENANT_MAX,
+        max_bytes: NETWORK_MAX_BYTES,
+        max_message_size: (NETWORK_BODY_MAX_BYTES + HEADERS_BYTES) as i32,
+        duplicate_window: NETWORK_DUPLICATES_WITHIN,
+        ..base(NETWORK, network::SUBJECTS, replicas)
+    }
+}
+
 /// The bucket of the secrets: one value per name, so that nothing remains of an older one.
 pub fn secrets(replicas: usize) -> Config {
     Config {
@@ -233,11 +258,12 @@ pub fn tickets(replicas: usize) -> Config {
 type Field = (&'static str, fn(&Config) -> String);
 
 /// The fields that are compared: those that this crate depends on.
-const FIELDS: [Field; 17] = [
+const FIELDS: [Field; 18] = [
     ("subjects", |config| config.subjects.join(" ")),
     ("retention", |config| format!("{:?}", config.retention)),
     ("storage", |config| format!("{:?}", config.storage)),
     ("discard", |config| format!("{:?}", config.discard)),
+    ("discard_new_per_subject", |config| config.discard_new_per_subject.to_string()),
     ("num_replicas", |config| config.num_replicas.to_string()),
     ("max_msgs", |config| unlimited(config.max_messages)),
     ("max_msgs_per_subject", |config| unlimited(config.max_messages_per_subject)),

@@ -6,6 +6,7 @@
 
 mod page;
 
+use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::{Client, HeaderMap};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -36,6 +37,8 @@ pub enum TelemetryKind {
     Measurements,
     /// A piece of the log of an update; `data` has the update's ordinal and the text.
     Log,
+    /// What the network server said about the device. It is no contact of the device itself.
+    Notice,
 }
 
 /// Body of a telemetry message.
@@ -147,7 +150,22 @@ impl Telemetry {
         device: &DeviceId,
         record: &TelemetryRecord,
     ) -> Result<u64, AppendError> {
-        self.store(format!("telemetry.{tenant}.{device}"), record).await
+        self.publish_once(tenant, device, record, None).await
+    }
+
+    /// The same; a message with the id of one that was stored a short time ago isn't stored again.
+    pub async fn publish_once(
+        &self,
+        tenant: &TenantId,
+        device: &DeviceId,
+        record: &TelemetryRecord,
+        id: Option<&str>,
+    ) -> Result<u64, AppendError> {
+        let mut headers = HeaderMap::new();
+        if let Some(id) = id {
+            headers.insert(NATS_MESSAGE_ID, id);
+        }
+        self.store(format!("telemetry.{tenant}.{device}"), headers, record).await
     }
 
     /// Messages of a device in the order in which they were stored, as far as they are kept: up to `limit` for which `wanted` gives something, until
@@ -166,12 +184,12 @@ impl Telemetry {
 
     /// Stores a watermark after the messages that it covers.
     pub async fn mark(&self, mark: WatermarkRecord) -> Result<u64, AppendError> {
-        self.store(MARKS.to_owned(), &mark).await
+        self.store(MARKS.to_owned(), HeaderMap::new(), &mark).await
     }
 
-    async fn store(&self, subject: String, body: &impl Serialize) -> Result<u64, AppendError> {
+    async fn store(&self, subject: String, headers: HeaderMap, body: &impl Serialize) -> Result<u64, AppendError> {
         let body = serde_json::to_vec(body).map_err(|error| AppendError::Refused(error.to_string()))?;
-        publish(&self.client, TELEMETRY, subject, HeaderMap::new(), body.into(), TELEMETRY_MAX_BYTES).await
+        publish(&self.client, TELEMETRY, subject, headers, body.into(), TELEMETRY_MAX_BYTES).await
     }
 }
 

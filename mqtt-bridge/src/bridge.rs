@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use async_nats::Client;
-use event_store::EventStore;
 use event_store::dead_letters::DeadLetters;
+use event_store::network::RawEvents;
 use event_store::telemetry::Telemetry;
+use event_store::{EventStore, SecretStore};
 use runtime::lifecycle::Tasks;
 use tokio::sync::watch;
 
 use crate::command::Links;
 use crate::inbound::{Answers, Backlog, Handler, Queues, Unfinished, measure_backlog, mqtt_msgs, unstored};
 use crate::link::{BrokerAddress, Link};
+use crate::network::{DownlinkHook, ForeignBrokers, Intake, TlsSettings, follow_foreign_brokers, read_queue};
 use crate::outbound::{LiveDevices, Outbound};
 
 /// What the bridge needs.
@@ -27,7 +29,32 @@ pub struct BridgeOptions {
     pub dead_letters: DeadLetters,
     pub links: Arc<dyn Links>,
     pub live_devices: Arc<dyn LiveDevices>,
+    /// Events of network servers.
+    pub network: NetworkOptions,
     pub tasks: Tasks,
+}
+
+/// What events of network servers need.
+pub struct NetworkOptions {
+    /// Where they wait.
+    pub queue: Arc<dyn RawEvents>,
+    /// Passwords of brokers.
+    pub secrets: SecretStore,
+    /// TLS of brokers.
+    pub tls: TlsSettings,
+    /// Who wants to know what became of downlinks.
+    pub downlinks: Arc<dyn DownlinkHook>,
+}
+
+impl NetworkOptions {
+    fn start(self, handler: &Arc<Handler>, store: &EventStore, waybill: &Client, tasks: &Tasks) {
+        let Self { queue, secrets, tls, downlinks } = self;
+        let intake = Arc::new(Intake::new(store.clone(), Arc::clone(handler), downlinks));
+        tasks.spawn("network-queue", read_queue(waybill.clone(), intake, tasks.clone()));
+        let (waybill, store, tasks) = (waybill.clone(), store.clone(), tasks.clone());
+        let brokers = ForeignBrokers { waybill, store, queue, secrets, tls, tasks: tasks.clone() };
+        tasks.spawn("network-brokers", follow_foreign_brokers(brokers));
+    }
 }
 
 /// The running bridge. It stops with its tasks.
@@ -41,7 +68,7 @@ pub struct Bridge {
 
 impl Bridge {
     pub fn start(options: BridgeOptions) -> Self {
-        let BridgeOptions { devices, waybill, broker, store, telemetry, dead_letters, links, live_devices, tasks } =
+        let BridgeOptions { devices, waybill, broker, store, telemetry, dead_letters, links, live_devices, network, tasks } =
             options;
         let (sender, ready) = watch::channel(false);
         let (measured, backlog) = watch::channel(Backlog::default());
@@ -53,7 +80,8 @@ impl Bridge {
         let handler = Handler::new(telemetry.clone(), dead_letters, answers, Unfinished::new(devices.clone()));
         let queues = Arc::new(Queues::start(&handler, &tasks));
         tasks.spawn("mqtt-unstored", unstored::run(devices.clone(), Arc::clone(&queues), tasks.token().clone()));
-        tasks.spawn("mqtt-inbound", mqtt_msgs::run(devices, queues, telemetry, sender, tasks.token().clone()));
+        tasks.spawn("mqtt-inbound", mqtt_msgs::run(devices, waybill.clone(), queues, telemetry, sender, tasks.token().clone()));
+        network.start(&handler, &store, &waybill, &tasks);
         let outbound = Outbound { broker, store, waybill, links, live_devices, tasks: tasks.clone() };
         tasks.spawn("mqtt-outbound", outbound.run());
         Self { ready, backlog, link }

@@ -23,11 +23,14 @@ use async_nats::jetstream::message::Acker;
 use bytes::Bytes;
 use domain::device::{Mark, MarkTopic};
 use domain::{DeviceId, TenantId};
+use event_store::telemetry::BrokerPlace;
 
 pub(crate) use answers::Answers;
 pub use backlog::Backlog;
 pub(crate) use backlog::measure as measure_backlog;
-pub(crate) use handler::Handler;
+pub(crate) use handler::{Handled, Handler};
+pub(crate) use intake_error::IntakeError;
+pub(crate) use watermark_publisher::ask;
 pub(crate) use queues::Queues;
 pub(crate) use unfinished::{Settled, Unfinished};
 
@@ -40,6 +43,8 @@ pub(crate) struct Inbound {
     pub(crate) payload: Bytes,
     pub(crate) delivery: Option<Delivery>,
     pub(crate) ack: Ack,
+    /// Where it came from, for people, if no device has published it.
+    pub(crate) origin: Option<String>,
 }
 
 /// How a message arrived.
@@ -62,15 +67,28 @@ impl Inbound {
         }
     }
 
-    /// The topic as MQTT writes it.
+    /// The topic as MQTT writes it, or where the message came from.
     pub(crate) fn topic_text(&self) -> String {
+        if let Some(origin) = &self.origin {
+            return origin.clone();
+        }
         self.topic.as_ref().map_or_else(|unknown| unknown.0.clone(), DeviceTopic::to_string)
     }
+}
+
+/// Who numbers messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Numbering {
+    /// The broker, in the order in which devices have published.
+    Broker,
+    /// The queue of events of network servers, which don't come in order. The part tells messages that one event gives.
+    Network { part: u8 },
 }
 
 /// Identifies a message, however often it is delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Delivery {
+    pub(crate) numbering: Numbering,
     /// Creation time of the broker's store, in milliseconds since 1970. The numbers of a new store start from 1.
     pub(crate) incarnation_ms: u64,
     pub(crate) number: u64,
@@ -100,9 +118,25 @@ struct Kept {
 }
 
 impl Delivery {
-    /// The message's position in the order of its device's messages.
-    pub(crate) fn mark(self, topic: MarkTopic) -> Mark {
-        Mark { topic, incarnation_ms: self.incarnation_ms, sequence: self.number }
+    /// The message's position in the order of its device's messages, if there is one.
+    pub(crate) fn mark(self, topic: MarkTopic) -> Option<Mark> {
+        let mark = Mark { topic, incarnation_ms: self.incarnation_ms, sequence: self.number };
+        (self.numbering == Numbering::Broker).then_some(mark)
+    }
+
+    /// The same for telemetry.
+    pub(crate) fn place(self) -> Option<BrokerPlace> {
+        let place = BrokerPlace { incarnation_ms: self.incarnation_ms, sequence: self.number };
+        (self.numbering == Numbering::Broker).then_some(place)
+    }
+
+    /// A name of the message within its store, with the same form for each delivery.
+    pub(crate) fn name(self) -> [String; 3] {
+        let store = match self.numbering {
+            Numbering::Broker => "mqtt".to_owned(),
+            Numbering::Network { part } => format!("network-{part}"),
+        };
+        [store, self.incarnation_ms.to_string(), self.number.to_string()]
     }
 }
 

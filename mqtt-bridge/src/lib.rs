@@ -1,8 +1,10 @@
-//! The bridge to devices over MQTT.
+//! The bridge to devices over MQTT, and behind network servers.
 //!
 //! Inbound: durable consumers on the broker's own store ([`inbound`]) pass each message of a device to its aggregate. Outbound:
 //! level-triggered publishing of each device's current command ([`outbound`]). Who may connect is decided in [`callout`]. Every topic is
 //! built and parsed by [`topics::DeviceTopic`]; payloads are wire types of their own ([`wire`]). Start at [`Bridge::start`].
+//!
+//! Events of network servers come by a queue of their own (`network`) to the same handler; [`lorawan`] has the compact codec.
 //!
 //! Invariants: a message is acknowledged only after its effects are stored; no topic with commands is ever read; one writer per device;
 //! broker details stay in `link` and `inbound::mqtt_msgs`.
@@ -22,13 +24,16 @@ mod inbound;
 pub mod install_window;
 mod limits;
 mod link;
+pub mod lorawan;
 pub mod metrics;
+mod network;
 mod outbound;
 pub mod topics;
 pub mod wire;
 
-pub use bridge::{Bridge, BridgeOptions};
+pub use bridge::{Bridge, BridgeOptions, NetworkOptions};
 pub use command::{LinkRequest, Links};
 pub use inbound::Backlog;
 pub use link::BrokerAddress;
+pub use network::{DownlinkEnd, DownlinkHook, DownlinkOutcome, HookUnavailable, NoHook, TlsSettings};
 pub use outbound::{DeviceRef, LiveDevices};

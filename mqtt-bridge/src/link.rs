@@ -1,7 +1,9 @@
-//! One MQTT connection at a time, for publishing. The only file of this crate that names the client library.
+//! One MQTT connection at a time, for publishing. Only this module names the client library.
 //!
 //! Invariant: no publish outlives its connection. When the connection breaks, all publishes without PUBACK fail, so an old command can
 //! never arrive after a newer one. The sender, which reads the current state, sends again.
+
+pub(crate) mod subscription;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,10 +57,14 @@ pub struct BrokerAddress {
 
 impl BrokerAddress {
     fn transport(&self) -> Transport {
-        match &self.tls {
-            Some(tls) => Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(tls))),
-            None => Transport::tcp(),
-        }
+        transport(self.tls.as_ref())
+    }
+}
+
+fn transport(tls: Option<&Arc<ClientConfig>>) -> Transport {
+    match tls {
+        Some(tls) => Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(tls))),
+        None => Transport::tcp(),
     }
 }
 

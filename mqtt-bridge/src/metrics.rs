@@ -5,6 +5,7 @@ use event_store::metering::{self, Metric, PLAIN};
 /// Describes them to the recorder of this process.
 pub fn describe() {
     metering::describe(&METRICS);
+    metering::describe(&crate::network::METRICS);
 }
 
 const METRICS: [Metric; 15] = [

@@ -115,6 +115,9 @@ pub(crate) async fn apply(connection: &mut PgConnection, batch: &[TelemetryMessa
     let mut latest = Rows::<LatestRow>::load(connection, keys().collect()).await?;
     for message in batch {
         let Ok(record) = message.decode() else { continue };
+        if record.kind == TelemetryKind::Notice {
+            continue;
+        }
         let Ok(data) = serde_json::from_str::<Value>(record.data.get()) else { continue };
         let known = presence.get(&[message.tenant.to_string(), message.device.to_string()]);
         let heard = hear(known, message, &record, &data);
@@ -124,7 +127,7 @@ pub(crate) async fn apply(connection: &mut PgConnection, batch: &[TelemetryMessa
             continue;
         }
         match record.kind {
-            TelemetryKind::Contact | TelemetryKind::Log => {}
+            TelemetryKind::Contact | TelemetryKind::Log | TelemetryKind::Notice => {}
             TelemetryKind::Measurements => {
                 let mut row = latest_of(message, &record, data);
                 let known = latest.get(&row.key());
@@ -290,7 +293,7 @@ fn note_session(row: &mut PresenceRow, data: &Value, delivery: u64) {
 
 /// Whether there were any readings. Progress and logs have none.
 fn note_readings(row: &mut PresenceRow, record: &TelemetryRecord, data: &Value) -> bool {
-    if matches!(record.kind, TelemetryKind::Progress | TelemetryKind::Log) {
+    if matches!(record.kind, TelemetryKind::Progress | TelemetryKind::Log | TelemetryKind::Notice) {
         return false;
     }
     let battery_level = reading(&data["battery_level"], BATTERY_PERCENT);

@@ -9,8 +9,8 @@ use waybill::stack::NatsOptions;
 
 use crate::world::{MODEL, World};
 
-/// More than the streams of dead letters, of sessions and of tickets reserve.
-const MAX_FILE_BYTES: u64 = 364 * 1024 * 1024;
+/// More than the streams of dead letters, of events of network servers, of sessions and of tickets reserve.
+const MAX_FILE_BYTES: u64 = 428 * 1024 * 1024;
 /// Sizes of the messages that fill it, down to less than any event.
 const SIZES_BYTES: [usize; 5] = [900_000, 100_000, 10_000, 1_000, 10];
 const IN_FLIGHT: usize = 32;

@@ -13,13 +13,14 @@ use command_api::{ApiConfig, ApiState, HealthCheck, HttpListener, KeySource, Sig
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
 use event_store::lease::Lease;
+use event_store::network::JetStreamRawEvents;
 use event_store::sessions::JetStreamSessions;
 use event_store::streams::{self, Missing};
 use event_store::telemetry::Telemetry;
 use event_store::{EventStore, JetStreamLog, Keyring, Log, SecretStore};
 use metrics_exporter_prometheus::PrometheusHandle;
 use mqtt_bridge::callout::{Issuer, StoredCredentials};
-use mqtt_bridge::{Bridge, BridgeOptions, BrokerAddress, DeviceRef, LinkRequest, LiveDevices};
+use mqtt_bridge::{Bridge, BridgeOptions, BrokerAddress, DeviceRef, LinkRequest, LiveDevices, NetworkOptions, NoHook};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use projections::{Db, Projections};
@@ -30,7 +31,7 @@ use crate::config::{Role, ServeArgs};
 use crate::issuer_http::IssuerHttp;
 use crate::role_user::connection_name;
 use crate::secrets::Secrets;
-use crate::tls::{NatsTls, ServedCertificate};
+use crate::tls::{NatsTls, ServedCertificate, trusting_pem};
 use crate::token_keys::HttpKeySource;
 use crate::{health, known_passwords, metrics, nats};
 
@@ -232,6 +233,12 @@ async fn start_bridge(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Res
             links.link(request.tenant, &firmware, Some(attempt), request.expires_at)
         }),
         live_devices: Arc::new(LiveRows(parts.db.clone())),
+        network: NetworkOptions {
+            queue: Arc::new(JetStreamRawEvents::new(parts.waybill.clone())),
+            secrets: parts.secrets.clone(),
+            tls: Arc::new(|ca: Option<&str>| trusting_pem(ca).map_err(|error| error.to_string())),
+            downlinks: Arc::new(NoHook),
+        },
         tasks: parts.tasks.clone(),
     });
     let mut ready = bridge.ready.clone();
@@ -331,6 +338,7 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
         dead_letters: Some(DeadLetters::new(parts.waybill.clone())),
         telemetry: Some(parts.telemetry.clone()),
         feed_consumers: Some(FeedConsumers::new(parts.waybill.clone())),
+        network: Some(Arc::new(JetStreamRawEvents::new(parts.waybill.clone()))),
         secrets: Some(parts.secrets.clone()),
         objects,
         config,

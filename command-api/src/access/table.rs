@@ -6,6 +6,7 @@ use crate::caller::Role;
 const ANYONE: Access = Access::Anyone;
 const SESSION: Access = Access::Session;
 const DEVICE: Access = Access::Device;
+const WEBHOOK: Access = Access::Webhook;
 const VIEWER_OF_DEVICE: Access = Access::OfDevice(Role::Viewer);
 const OPERATOR_OF_DEVICE: Access = Access::OfDevice(Role::Operator);
 const LISTED: Access = Access::Listing(Role::Viewer);
@@ -119,6 +120,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     delete("/devices/{device_id}/lorawan-keys", OPERATOR_OF_DEVICE),
     get("/devices/{device_id}/ota/status", VIEWER_OF_DEVICE),
     put("/devices/{device_id}/ota/update", OPERATOR_OF_DEVICE),
+    get("/devices/{device_id}/network-notices", VIEWER_OF_DEVICE),
     post("/devices/{device_id}/release", OPERATOR_OF_DEVICE),
     post("/devices/{device_id}/rollback", OPERATOR_OF_DEVICE),
     get("/devices/{device_id}/rollbacks", VIEWER_OF_DEVICE),
@@ -159,6 +161,10 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     get("/health", ANYONE),
     get("/health/detailed", ANYONE),
     get("/health/ready", ANYONE),
+    post("/lorawan/webhooks/{tenant_id}", WEBHOOK),
+    post("/lorawan/webhooks/{tenant_id}/error", WEBHOOK),
+    post("/lorawan/webhooks/{tenant_id}/status", WEBHOOK),
+    post("/lorawan/webhooks/{tenant_id}/uplink", WEBHOOK),
     get("/members", ADMIN),
     get("/members/{member}", ADMIN),
     put("/members/{member}", ADMIN),

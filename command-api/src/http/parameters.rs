@@ -13,7 +13,7 @@ use utoipa::openapi::OpenApi;
 use super::commands::without_tenant;
 use super::problem::Problem;
 use super::query;
-use crate::sign_in;
+use crate::{lorawan, sign_in};
 
 /// Parameters of one operation, and whether each is a list.
 #[derive(Debug, Clone, Default)]
@@ -36,7 +36,7 @@ impl Parameters {
                 let parameters = operation["parameters"].as_array().into_iter().flatten();
                 let in_query = parameters.filter(|one| one["in"] == "query");
                 let named = in_query.filter_map(|one| Some((one["name"].as_str()?.to_owned(), is_list(one))));
-                let operation = Known { named: named.collect(), is_open: path == sign_in::CALLBACK };
+                let operation = Known { named: named.collect(), is_open: is_open(path) };
                 known.insert(operation_key(method, path), operation);
             }
         }
@@ -48,6 +48,11 @@ impl Parameters {
         let method = if request.method() == axum::http::Method::HEAD { "get" } else { request.method().as_str() };
         self.0.get(&operation_key(method, path))
     }
+}
+
+/// Whether who sends the request isn't the reader of the description.
+fn is_open(path: &str) -> bool {
+    path == sign_in::CALLBACK || lorawan::PATHS.contains(&path)
 }
 
 /// A path may begin with `/api/v1` and name a tenant.

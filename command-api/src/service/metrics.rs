@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 use super::process;
 use crate::http::Problem;
 use crate::state::App;
-use crate::{access, device_registrations, listen, live, sign_in, throttle};
+use crate::{access, device_registrations, listen, live, lorawan, sign_in, throttle};
 
 /// Devices and campaigns are counted at most once in this time.
 const CENSUS_INTERVAL: Duration = Duration::from_secs(15);
@@ -30,6 +30,7 @@ pub fn describe() {
     device_registrations::describe();
     listen::describe();
     live::describe();
+    lorawan::describe();
     sign_in::metrics::describe();
     throttle::metrics::describe();
 }

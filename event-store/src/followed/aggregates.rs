@@ -66,6 +66,12 @@ impl<A: Decider> Aggregates<A> {
         Ok(of_tenant.filter_map(|(id, entry)| Some((id.clone(), entry.clone().ok()?))).collect())
     }
 
+    pub(super) fn filter_map<T>(&self, wanted: impl Fn(&TenantId, &A) -> Option<T>) -> Vec<T> {
+        let kept = self.read();
+        let all = kept.tenants.iter().flat_map(|(tenant, known)| known.values().map(move |entry| (tenant, entry)));
+        all.filter_map(|(tenant, entry)| wanted(tenant, &entry.as_ref().ok()?.aggregate)).collect()
+    }
+
     pub(super) fn count(&self, tenant: &TenantId) -> usize {
         self.read().tenants.get(tenant).map_or(0, BTreeMap::len)
     }

@@ -6,6 +6,7 @@
 mod contact;
 mod dead_letters;
 mod mistakes;
+mod network;
 mod run;
 mod throttle;
 mod update_log;
@@ -17,7 +18,7 @@ use chrono::{DateTime, Utc};
 use domain::device::{Arrival, CODE_WINDOW_CLOSED, Device, DeviceCommand, MarkTopic, Report, ReportStatus};
 use domain::{Actor, CommandId, Decider, Key};
 use event_store::dead_letters::{DeadLetterReason, DeadLetters};
-use event_store::telemetry::{BrokerPlace, TELEMETRY_FORMAT, Telemetry, TelemetryKind, TelemetryRecord};
+use event_store::telemetry::{TELEMETRY_FORMAT, Telemetry, TelemetryKind, TelemetryRecord};
 use event_store::{Committed, EventStore, Request};
 use rand::Rng;
 use runtime::clock;
@@ -72,7 +73,7 @@ pub(crate) struct Handler {
 type Ignored = Option<String>;
 
 /// Outcome of a message.
-pub(super) enum Handled {
+pub(crate) enum Handled {
     Settled(Verdict),
     /// To be handled later, unless a newer message replaces it.
     Throttled(Throttled),
@@ -100,7 +101,7 @@ impl Handler {
     }
 
     /// Handles a message; returns what the broker is told.
-    pub(super) async fn handle(&self, message: &Inbound) -> Handled {
+    pub(crate) async fn handle(&self, message: &Inbound) -> Handled {
         let (kind, taken) = match (&message.topic, message.arrived) {
             (Ok(topic), Arrived::Stored | Arrived::Unstored) => (kind(topic.channel), self.take(topic, message).await),
             (Ok(_), Arrived::Retained) => ("other", Err(IntakeError::rejected(DeadLetterReason::Retained, RETAINED))),
@@ -108,6 +109,11 @@ impl Handler {
                 ("other", Err(IntakeError::rejected(DeadLetterReason::UnknownTopic, unknown.to_string())))
             }
         };
+        self.settle(message, kind, taken).await
+    }
+
+    /// What the broker is told about a message that was processed so.
+    async fn settle(&self, message: &Inbound, kind: &'static str, taken: Result<Ignored, IntakeError>) -> Handled {
         let (outcome, handled) = match taken {
             Ok(ignored) => ("stored", Handled::Settled(self.add_notes(message, kind, ignored).await)),
             Err(IntakeError::Rejected { reason, detail }) => {
@@ -177,7 +183,7 @@ impl Handler {
             metrics::counter!("waybill_mqtt_progress_dropped_total").increment(1);
             return Ok(message.ignored());
         }
-        let mark = delivery.map(|delivery| delivery.mark(MarkTopic::Report));
+        let mark = delivery.and_then(|delivery| delivery.mark(MarkTopic::Report));
         let window_closed = self.defers_for_closed_window(topic, &report).await?;
         let arrival = Arrival { mark, window_closed, ..Arrival::default() };
         let command = DeviceCommand::from(report.clone()).arrived(arrival);
@@ -226,7 +232,7 @@ impl Handler {
         command: DeviceCommand,
     ) -> Result<Committed<Device>, IntakeError> {
         let (subject, now, delivery) = ((&topic.tenant, &topic.device), Instant::now(), message.delivery);
-        let mark = delivery.map(|delivery| delivery.mark(kind));
+        let mark = delivery.and_then(|delivery| delivery.mark(kind));
         let command = command.arrived(Arrival { mark, ..Arrival::default() });
         let device = &self.store.load(&key(topic)).await?.aggregate;
         let decided = device.decide(clock::now(), &command);
@@ -277,10 +283,10 @@ impl Handler {
         device_time: Option<DateTime<Utc>>,
         data: Box<RawValue>,
     ) -> Result<(), IntakeError> {
-        let place =
-            delivery.map(|Delivery { incarnation_ms, number, .. }| BrokerPlace { incarnation_ms, sequence: number });
+        let place = delivery.and_then(Delivery::place);
         let record = TelemetryRecord { v: TELEMETRY_FORMAT, kind, received_at: clock::now(), device_time, place, data };
-        self.telemetry.publish(&topic.tenant, &topic.device, &record).await?;
+        let once = delivery.filter(|_| place.is_none()).map(|delivery| format!("{}-{kind:?}", delivery.name().join("-")));
+        self.telemetry.publish_once(&topic.tenant, &topic.device, &record, once.as_deref()).await?;
         Ok(())
     }
 
@@ -316,9 +322,7 @@ fn key(topic: &DeviceTopic) -> Key<Device> {
 
 fn command_id(delivery: Option<Delivery>) -> CommandId {
     match delivery {
-        Some(delivery) => {
-            CommandId::derive(&["mqtt", &delivery.incarnation_ms.to_string(), &delivery.number.to_string()])
-        }
+        Some(delivery) => CommandId::derive(&delivery.name().each_ref().map(String::as_str)),
         None => CommandId(clock::new_id()),
     }
 }

@@ -10,13 +10,13 @@ use crate::wire::Malformed;
 
 /// A message that must wait until the rate allows it.
 #[derive(Debug)]
-pub(super) struct Throttled {
-    pub(super) until: Instant,
+pub(crate) struct Throttled {
+    pub(crate) until: Instant,
     pub(super) permit: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
-pub(super) enum IntakeError {
+pub(crate) enum IntakeError {
     /// It can never be accepted: kept as a dead letter.
     Rejected { reason: DeadLetterReason, detail: String },
     /// A server that it needs is not available. To be retried.
@@ -26,7 +26,7 @@ pub(super) enum IntakeError {
 }
 
 impl IntakeError {
-    pub(super) fn rejected(reason: DeadLetterReason, detail: impl Into<String>) -> Self {
+    pub(crate) fn rejected(reason: DeadLetterReason, detail: impl Into<String>) -> Self {
         Self::Rejected { reason, detail: detail.into() }
     }
 }

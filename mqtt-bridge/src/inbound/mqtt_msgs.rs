@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::durables::{STREAM, durable_name};
 use super::merge::{InOrder, Merge};
-use super::{Ack, Arrived, Delivery, Inbound, Queues, Settled, Verdict, watermark_publisher};
+use super::{Ack, Arrived, Delivery, Inbound, Numbering, Queues, Settled, Verdict, watermark_publisher};
 use crate::topics::{DeviceTopic, STORED_PREFIX, stored_filters};
 
 /// Messages of one channel delivered and not yet acknowledged, over all bridges: 20,000 with all channels.
@@ -63,6 +63,7 @@ pub(crate) enum SourceError {
 /// Reads messages into the queues until stopped. `ready` becomes true once the durables exist, so that no published message is lost.
 pub(crate) async fn run(
     client: Client,
+    waybill: Client,
     queues: Arc<Queues>,
     telemetry: Telemetry,
     ready: watch::Sender<bool>,
@@ -81,7 +82,7 @@ pub(crate) async fn run(
                 let jetstream = open.jetstream.clone();
                 let reason = tokio::select! {
                     reason = read(open, &queues, &stop) => reason,
-                    never = watermark_publisher::run(&jetstream, &telemetry) => match never {},
+                    never = watermark_publisher::run(&jetstream, &waybill, &telemetry) => match never {},
                 };
                 tracing::debug!(reason, "reading of MQTT messages interrupted");
             }
@@ -208,6 +209,7 @@ impl Open {
 
 fn inbound(message: Message, incarnation_ms: u64, settled: &Settled) -> Inbound {
     let delivery = message.info().ok().map(|info| Delivery {
+        numbering: Numbering::Broker,
         incarnation_ms,
         number: info.stream_sequence,
         times: u32::try_from(info.delivered).unwrap_or(1),
@@ -219,6 +221,7 @@ fn inbound(message: Message, incarnation_ms: u64, settled: &Settled) -> Inbound 
         payload: message.payload,
         delivery,
         ack: Ack::of(acker, delivery.map_or(0, |delivery| delivery.number), settled.clone()),
+        origin: None,
     }
 }
 

@@ -12,7 +12,7 @@ use moka::sync::Cache;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Inbound;
+use super::{Inbound, Numbering};
 use super::durables::STREAM;
 use super::watermark_publisher::{NO_MESSAGE_FOUND, ask};
 
@@ -62,7 +62,8 @@ impl Unfinished {
 
     /// Whether an older message of the topic may still be applied. True if the broker does not answer in time.
     pub(super) async fn before(&self, message: &Inbound) -> bool {
-        let (Some(delivery), Ok(topic)) = (message.delivery, &message.topic) else { return false };
+        let stored = message.delivery.filter(|delivery| delivery.numbering == Numbering::Broker);
+        let (Some(delivery), Ok(topic)) = (stored, &message.topic) else { return false };
         let subject = topic.to_stored_subject();
         let mut from = 1;
         for _ in 0..LOOKS_MAX {

@@ -68,7 +68,7 @@ fn unstored(message: Message) -> Option<Inbound> {
     };
     let goes_down = matches!(&topic, Ok(topic) if matches!(topic.channel, Channel::Commands | Channel::Run | Channel::FirmwareChunk { .. }));
     let payload = message.payload;
-    (!goes_down).then_some(Inbound { topic, arrived, payload, delivery: None, ack: Ack::none() })
+    (!goes_down).then_some(Inbound { topic, arrived, payload, delivery: None, ack: Ack::none(), origin: None })
 }
 
 #[cfg(test)]

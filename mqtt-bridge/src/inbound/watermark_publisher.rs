@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use async_nats::Client;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::durables::{STREAM, durable_name};
+use crate::network;
 use crate::topics::stored_filters;
 
 /// Interval of watermarks. Each costs one request per durable, and one more for each durable with unfinished messages.
@@ -63,13 +65,13 @@ struct Oldest {
 }
 
 /// Publishes watermarks without end. After a failure the next interval tries again.
-pub(super) async fn run(jetstream: &Context, telemetry: &Telemetry) -> Infallible {
+pub(super) async fn run(jetstream: &Context, waybill: &Client, telemetry: &Telemetry) -> Infallible {
     let mut ticks = interval(MARK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut warned = false;
     loop {
         ticks.tick().await;
-        match mark(jetstream, telemetry).await {
+        match mark(jetstream, waybill, telemetry).await {
             Ok(oldest) => warned = warn_once(oldest.filter(|oldest| oldest.age > AGE_MAX), warned),
             Err(reason) => tracing::debug!(reason, "the watermark can't be published"),
         }
@@ -91,7 +93,7 @@ fn warn_once(stuck: Option<Oldest>, warned: bool) -> bool {
 }
 
 /// Publishes one watermark; returns the oldest unfinished message.
-async fn mark(jetstream: &Context, telemetry: &Telemetry) -> Result<Option<Oldest>, String> {
+async fn mark(jetstream: &Context, waybill: &Client, telemetry: &Telemetry) -> Result<Option<Oldest>, String> {
     // Taken before the requests: messages that arrive during the requests are not covered.
     let at = clock::now();
     let mut oldest = None::<Oldest>;
@@ -99,6 +101,9 @@ async fn mark(jetstream: &Context, telemetry: &Telemetry) -> Result<Option<Oldes
         let found = oldest_unfinished(jetstream, channel, &filter).await?;
         oldest = oldest.into_iter().chain(found).max_by_key(|message| message.age);
     }
+    // Devices behind network servers speak by the other queue.
+    let waiting = network::oldest(waybill).await?.map(|age| Oldest { age, number: 0, subject: "net.*".to_owned() });
+    let oldest = oldest.into_iter().chain(waiting).max_by_key(|message| message.age);
     let age = oldest.as_ref().map_or(TimeDelta::zero(), |message| message.age);
     let mark = WatermarkRecord { v: TELEMETRY_FORMAT, at, heard_until: at - age };
     telemetry.mark(mark).await.map_err(|error| error.to_string())?;
@@ -127,7 +132,7 @@ async fn oldest_unfinished(jetstream: &Context, channel: &str, filter: &str) -> 
 }
 
 /// The answer, or the server's code and reason; the outer error when there was no answer.
-pub(super) async fn ask<T: DeserializeOwned>(
+pub(crate) async fn ask<T: DeserializeOwned>(
     jetstream: &Context,
     subject: String,
     question: Value,

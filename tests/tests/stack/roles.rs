@@ -10,11 +10,13 @@ use waybill::role_user::RoleUser;
 use super::{Directory, nats, start};
 
 /// Everything that is written in account WAYBILL: a subject of each kind, with the users that may publish to it.
-const WRITES: [(&str, &[RoleUser]); 14] = [
+const WRITES: [(&str, &[RoleUser]); 16] = [
     ("ev.3.acme.device.d-1", &[RoleUser::Api, RoleUser::ProcessManagers, RoleUser::Bridge]),
     ("feed.acme.campaign.started", &[RoleUser::Projections]),
     ("telemetry.acme.d-1", &[RoleUser::Bridge]),
     ("dead.acme.mqtt.d-1.malformed", &[RoleUser::Bridge]),
+    ("net.acme", &[RoleUser::Api, RoleUser::Bridge]),
+    ("$KV.LEASES.chirpstack-mqtt", &[RoleUser::Bridge]),
     ("$KV.LEASES.feed", &[RoleUser::Projections]),
     ("$KV.LEASES.mqtt-outbound", &[RoleUser::Bridge]),
     ("$KV.LEASES.mqtt-outbound-position", &[RoleUser::Bridge]),
@@ -27,7 +29,7 @@ const WRITES: [(&str, &[RoleUser]); 14] = [
     ("elsewhere", &[]),
 ];
 /// Requests that change or open what no role needs.
-const REQUESTS: [(&str, &[RoleUser]); 13] = [
+const REQUESTS: [(&str, &[RoleUser]); 15] = [
     ("$JS.API.STREAM.DELETE.EVENTS", &[]),
     ("$JS.API.STREAM.PURGE.FEED", &[]),
     ("$JS.API.STREAM.UPDATE.EVENTS", &[]),
@@ -37,6 +39,8 @@ const REQUESTS: [(&str, &[RoleUser]); 13] = [
     ("$JS.API.CONSUMER.DELETE.FEED.acme_x", &[RoleUser::Api]),
     ("$JS.API.CONSUMER.CREATE.TELEMETRY", &[RoleUser::Projections]),
     ("$JS.API.DIRECT.GET.TELEMETRY", &[RoleUser::Api]),
+    ("$JS.API.STREAM.CREATE.NETWORK", &[RoleUser::Api]),
+    ("$JS.API.CONSUMER.CREATE.NETWORK.waybill-network", &[RoleUser::Bridge]),
     ("$JS.API.CONSUMER.CREATE.KV_SECRETS", &[]),
     ("$JS.API.CONSUMER.CREATE.KV_SESSIONS", &[RoleUser::Api]),
     ("$JS.API.STREAM.MSG.GET.KV_SESSIONS", &[RoleUser::Api]),

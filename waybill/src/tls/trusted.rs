@@ -107,6 +107,18 @@ pub fn client(ca: Option<&Path>, identity: Option<(&Path, &Path)>) -> Result<Arc
     Ok(Arc::new(shown.with_context(|| format!("{} and {} don't fit", cert.display(), key.display()))?))
 }
 
+/// Settings of a client that trusts a CA in a PEM text alone, or those of the system.
+pub(crate) fn trusting_pem(ca: Option<&str>) -> Result<Arc<ClientConfig>> {
+    let Some(ca) = ca else { return client(None, None) };
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let mut roots = RootCertStore::empty();
+    for certificate in pem::certificates(Path::new("the CA of the connection"), ca.as_bytes())? {
+        roots.add(certificate).context("the CA of the connection is none")?;
+    }
+    let builder = builder.with_safe_default_protocol_versions()?.with_root_certificates(roots);
+    Ok(Arc::new(builder.with_no_client_auth()))
+}
+
 /// Settings of a client that can't speak TLS with anybody.
 pub(crate) fn trusting_nobody() -> Result<Arc<ClientConfig>> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));

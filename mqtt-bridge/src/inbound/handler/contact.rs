@@ -51,7 +51,7 @@ impl Handler {
             // Whether the device is offline is decided later, when it has had time to reconnect.
             PresenceWord::Offline => {
                 self.active(topic).await?;
-                let mark = delivery.map(|delivery| delivery.mark(MarkTopic::Status));
+                let mark = delivery.and_then(|delivery| delivery.mark(MarkTopic::Status));
                 let (session, arrival) = (contact.session.clone(), Arrival { mark, ..Arrival::default() });
                 self.execute(topic, delivery, DeviceCommand::ReportOffline { session, arrival }).await?;
             }
@@ -79,7 +79,7 @@ impl Handler {
         if self.contacts.is_over(&(&topic.tenant, &topic.device)) && device.reachability == Reachability::Online {
             return Ok(());
         }
-        let mark = delivery.map(|delivery| delivery.mark(MarkTopic::Status));
+        let mark = delivery.and_then(|delivery| delivery.mark(MarkTopic::Status));
         if !device.applied.is_late(mark, device.applied.status) {
             self.execute(topic, delivery, DeviceCommand::SeenOnline).await?;
         }
@@ -113,8 +113,8 @@ impl Handler {
 }
 
 fn numbered(contact: Contact, delivery: Option<Delivery>) -> Contact {
-    match delivery {
-        Some(Delivery { incarnation_ms, number, .. }) => contact.numbered(incarnation_ms, number),
+    match delivery.and_then(Delivery::place) {
+        Some(place) => contact.numbered(place.incarnation_ms, place.sequence),
         None => contact,
     }
 }

@@ -70,7 +70,7 @@ impl DeadLetterWriter {
         let letter = DeadLetter {
             tenant: tenant.as_ref(),
             device: device.as_ref(),
-            source: "mqtt",
+            source: if message.origin.is_some() { "chirpstack" } else { "mqtt" },
             origin: &topic,
             reason,
             detail,

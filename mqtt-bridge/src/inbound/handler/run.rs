@@ -18,7 +18,7 @@ impl Handler {
         delivery: Option<Delivery>,
     ) -> Result<Ignored, IntakeError> {
         let message = RunReport::read(payload)?;
-        let mark = delivery.map(|delivery| delivery.mark(MarkTopic::Report));
+        let mark = delivery.and_then(|delivery| delivery.mark(MarkTopic::Report));
         let command = DeviceCommand::from(message.to_report(n)?).arrived(Arrival { mark, ..Arrival::default() });
         let committed = self.execute(topic, delivery, command).await?;
         self.record_contact(topic, delivery).await?;

@@ -1,0 +1,159 @@
+//! Events of network servers as they came, until they are handled.
+//!
+//! Stream NETWORK, subject `net.{tenant}`. It is a queue: a message is gone once it is acknowledged. What has an id is kept once within
+//! [`crate::streams::NETWORK_DUPLICATES_WITHIN`], however often and by whatever way it comes. A tenant that has as many messages waiting as
+//! it may, or a full stream, refuses further ones ([`AppendError::NoSpace`]): that is the back-pressure of who brings them.
+
+mod memory;
+
+use async_nats::header::NATS_MESSAGE_ID;
+use async_nats::{Client, HeaderMap};
+use async_trait::async_trait;
+use bytes::Bytes;
+use domain::TenantId;
+
+use crate::error::AppendError;
+use crate::header_text::header_text;
+use crate::jetstream::append::publish;
+use crate::streams::{NETWORK, NETWORK_BODY_MAX_BYTES};
+
+pub use memory::MemoryRawEvents;
+
+/// Header: by which way it came.
+const SOURCE_HEADER: &str = "Waybill-Source";
+/// Header: the kind of event that the sender has named.
+const EVENT_HEADER: &str = "Waybill-Event";
+/// Header: the last part of the webhook's route, if it has one.
+const ROUTE_HEADER: &str = "Waybill-Route";
+/// Header: topic or route, for people.
+const ORIGIN_HEADER: &str = "Waybill-Origin";
+const PREFIX: &str = "net.";
+/// The subjects of all tenants.
+pub(crate) const SUBJECTS: &str = "net.*";
+
+/// By which way an event came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RawSource {
+    Webhook,
+    Mqtt,
+}
+
+/// An event of a network server as it came.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawEvent {
+    pub tenant: TenantId,
+    pub source: RawSource,
+    /// The kind of event that the sender has named: `?event=` or a level of the topic.
+    pub event: Option<String>,
+    /// The last part of the webhook's route, if it has one.
+    pub route: Option<String>,
+    /// Topic or route, for people.
+    pub origin: String,
+    /// Names it within its tenant, the same for each copy; none if nothing in the body does.
+    pub id: Option<String>,
+    pub body: Bytes,
+}
+
+/// Where these events wait.
+#[async_trait]
+pub trait RawEvents: Send + Sync + 'static {
+    /// Returns once the event, or an earlier copy of it, is stored.
+    async fn keep(&self, event: &RawEvent) -> Result<(), AppendError>;
+}
+
+/// The stream NETWORK.
+#[derive(Clone)]
+pub struct JetStreamRawEvents {
+    client: Client,
+}
+
+impl RawSource {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Mqtt => "mqtt",
+        }
+    }
+}
+
+impl JetStreamRawEvents {
+    /// The client is one of account WAYBILL.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+}
+
+#[async_trait]
+impl RawEvents for JetStreamRawEvents {
+    async fn keep(&self, event: &RawEvent) -> Result<(), AppendError> {
+        let (subject, headers) = (format!("{PREFIX}{}", event.tenant), event.headers());
+        publish(&self.client, NETWORK, subject, headers, event.body.clone(), NETWORK_BODY_MAX_BYTES).await.map(drop)
+    }
+}
+
+impl RawEvent {
+    /// The id among all tenants.
+    fn message_id(&self) -> Option<String> {
+        self.id.as_ref().map(|id| format!("{}:{}", self.tenant, header_text(id)))
+    }
+
+    fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(SOURCE_HEADER, self.source.word());
+        headers.insert(ORIGIN_HEADER, header_text(&self.origin));
+        if let Some(id) = self.message_id() {
+            headers.insert(NATS_MESSAGE_ID, id);
+        }
+        for (name, value) in [(EVENT_HEADER, &self.event), (ROUTE_HEADER, &self.route)] {
+            if let Some(value) = value {
+                headers.insert(name, header_text(value));
+            }
+        }
+        headers
+    }
+
+    /// The event in a message of the stream; none if another program wrote it.
+    pub fn of_message(subject: &str, headers: Option<&HeaderMap>, body: Bytes) -> Option<Self> {
+        let tenant = TenantId::new(subject.strip_prefix(PREFIX)?).ok()?;
+        let header = |name: &str| Some(headers?.get(name)?.as_str().to_owned()).filter(|text| !text.is_empty());
+        let source = if header(SOURCE_HEADER)? == RawSource::Mqtt.word() { RawSource::Mqtt } else { RawSource::Webhook };
+        let id = header(NATS_MESSAGE_ID.as_ref());
+        Some(Self {
+            id: id.and_then(|id| id.split_once(':').map(|(_, id)| id.to_owned())),
+            event: header(EVENT_HEADER),
+            route: header(ROUTE_HEADER),
+            origin: header(ORIGIN_HEADER).unwrap_or_default(),
+            tenant,
+            source,
+            body,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_reads_back_from_its_message() {
+        let event = RawEvent {
+            tenant: TenantId::new("acme").unwrap(),
+            source: RawSource::Mqtt,
+            event: Some("up".to_owned()),
+            route: None,
+            origin: "application/1/device/0102030405060708/event/up".to_owned(),
+            id: Some("up-1".to_owned()),
+            body: Bytes::from_static(b"{}"),
+        };
+        let headers = event.headers();
+        assert_eq!(headers.get(NATS_MESSAGE_ID).unwrap().as_str(), "acme:up-1", "ids of tenants are their own");
+        assert_eq!(RawEvent::of_message("net.acme", Some(&headers), event.body.clone()), Some(event.clone()));
+        let odd = RawEvent { event: Some("a\r\nb".to_owned()), route: Some("status".to_owned()), id: None, ..event };
+        let read = RawEvent::of_message("net.acme", Some(&odd.headers()), odd.body.clone()).unwrap();
+        assert_eq!((read.event.as_deref(), read.route.as_deref(), read.id), (Some("a??b"), Some("status"), None));
+        for subject in ["net.", "net.Acme", "net.acme.x", "feed.acme"] {
+            assert_eq!(RawEvent::of_message(subject, Some(&headers), Bytes::new()), None, "{subject}");
+        }
+        assert_eq!(RawEvent::of_message("net.acme", None, Bytes::new()), None);
+    }
+}

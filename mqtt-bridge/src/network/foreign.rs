@@ -1,0 +1,261 @@
+//! Reads ChirpStack's MQTT integration, for each tenant whose connection names a broker. What comes goes into the queue as it came, and is
+//! acknowledged to the broker then.
+//!
+//! One process does this at a time, under a lease, because a session belongs to one connection. The connections follow the tenants.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_nats::Client;
+use chirpstack::address;
+use chirpstack::events::{Hints, TopicTemplate, normalise};
+use domain::TenantId;
+use domain::tenant::{ChirpStackConnection, EVENT_TOPIC_DEFAULT, Tenant};
+use event_store::lease::Lease;
+use event_store::network::{RawEvent, RawEvents, RawSource};
+use event_store::{AppendError, EventStore, Followed, SecretStore, StoreError};
+use rand::Rng;
+use runtime::lifecycle::Tasks;
+use rustls::ClientConfig;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::metrics;
+use crate::link::subscription::{ForeignBroker, Received, one_connection};
+
+/// When a process that reads brokers dies, another takes over after about this long.
+const LEASE_TERM: Duration = Duration::from_secs(5);
+const LEASE: &str = "chirpstack-mqtt";
+/// How often the connections of tenants are compared with what is connected.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(2);
+/// Most brokers, of all tenants.
+const BROKERS_MAX: usize = 256;
+/// Messages of one broker that are stored at the same time.
+const STORING_MAX: usize = 32;
+/// Messages of one broker that wait to be stored.
+const WAITING_MAX: usize = 512;
+/// Pause after the first failure; doubles up to the longest, with jitter.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Ports of MQTT without and with TLS.
+const PORT: u16 = 1_883;
+const TLS_PORT: u16 = 8_883;
+
+/// Makes the settings of a connection with TLS: for an authority of its own (PEM), or those of the system.
+pub type TlsSettings = Arc<dyn Fn(Option<&str>) -> Result<Arc<ClientConfig>, String> + Send + Sync>;
+
+/// What reading brokers needs.
+#[derive(Clone)]
+pub(crate) struct ForeignBrokers {
+    pub(crate) waybill: Client,
+    pub(crate) store: EventStore,
+    pub(crate) queue: Arc<dyn RawEvents>,
+    pub(crate) secrets: SecretStore,
+    pub(crate) tls: TlsSettings,
+    pub(crate) tasks: Tasks,
+}
+
+/// A broker that is read, as long as this is kept.
+struct Reading {
+    revision: u64,
+    _stop: DropGuard,
+}
+
+/// Reads brokers whenever this process has the lease.
+pub(crate) async fn follow(brokers: ForeignBrokers) {
+    let tenants = Followed::<Tenant>::start(Arc::clone(brokers.store.log()), &brokers.tasks);
+    let (waybill, tasks) = (brokers.waybill.clone(), brokers.tasks.clone());
+    Lease::hold(&waybill, &tasks, LEASE, LEASE_TERM, || read_all(&brokers, &tenants)).await;
+}
+
+async fn read_all(brokers: &ForeignBrokers, tenants: &Followed<Tenant>) -> Result<(), StoreError> {
+    let up = Arc::new(AtomicI64::new(0));
+    let mut readings: HashMap<TenantId, Reading> = HashMap::new();
+    let mut ticks = interval(FOLLOW_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if brokers.tasks.token().is_cancelled() {
+            return Ok(());
+        }
+        if !tenants.has_caught_up() {
+            continue;
+        }
+        let wanted = tenants.filter_map(|tenant, state| {
+            let (connection, revision) = state.chirpstack_in_use()?;
+            connection.mqtt.is_some().then(|| (tenant.clone(), (connection.clone(), revision)))
+        });
+        let wanted: HashMap<_, _> = wanted.into_iter().take(BROKERS_MAX).collect();
+        readings.retain(|tenant, reading| {
+            wanted.get(tenant).is_some_and(|(_, revision)| *revision == reading.revision)
+        });
+        for (tenant, (connection, revision)) in wanted {
+            readings.entry(tenant.clone()).or_insert_with(|| {
+                let stop = brokers.tasks.token().child_token();
+                let reader = Reader { brokers: brokers.clone(), tenant, connection, up: Arc::clone(&up) };
+                brokers.tasks.spawn("network-mqtt", reader.run(stop.clone()));
+                Reading { revision, _stop: stop.drop_guard() }
+            });
+        }
+    }
+}
+
+/// Reads the broker of one tenant.
+struct Reader {
+    brokers: ForeignBrokers,
+    tenant: TenantId,
+    connection: ChirpStackConnection,
+    /// Connections of this process that are up.
+    up: Arc<AtomicI64>,
+}
+
+impl Reader {
+    async fn run(self, stop: CancellationToken) {
+        let (mut failures, mut is_reported) = (0_u32, false);
+        while !stop.is_cancelled() {
+            let mut was_up = false;
+            let ended = match self.broker().await {
+                Ok((broker, template)) => stop.run_until_cancelled(self.connected(&broker, &template, &mut was_up)).await,
+                Err(reason) => Some(reason),
+            };
+            if was_up {
+                self.count(-1);
+            }
+            let Some(reason) = ended else { return };
+            failures = if was_up { 0 } else { failures.saturating_add(1) };
+            if was_up || !is_reported {
+                is_reported = true;
+                tracing::warn!(tenant.id = %self.tenant, reason, "The broker of a ChirpStack can't be read; trying again.");
+            }
+            let pause = RETRY_PAUSE.saturating_mul(1 << failures.min(10)).min(RETRY_PAUSE_MAX);
+            let jitter = rand::rng().random_range(0.5..1.0);
+            stop.run_until_cancelled(sleep(pause.mul_f64(jitter))).await;
+        }
+    }
+
+    fn count(&self, change: i64) {
+        let now = self.up.fetch_add(change, Ordering::Relaxed) + change;
+        ::metrics::gauge!(metrics::CONNECTED).set(now as f64);
+    }
+
+    /// Reads over one connection; returns why it ended.
+    async fn connected(&self, broker: &ForeignBroker, template: &TopicTemplate, was_up: &mut bool) -> String {
+        let (sender, received) = mpsc::channel(WAITING_MAX);
+        let is_up = || {
+            if !std::mem::replace(was_up, true) {
+                tracing::info!(tenant.id = %self.tenant, mqtt.broker = ?broker, "The broker of a ChirpStack is read.");
+                self.count(1);
+            }
+        };
+        tokio::select! {
+            reason = one_connection(broker, &sender, is_up) => reason,
+            () = self.store(received, template) => "ended".to_owned(),
+        }
+    }
+
+    /// Stores messages and acknowledges them, some at a time.
+    async fn store(&self, received: mpsc::Receiver<Received>, template: &TopicTemplate) {
+        use futures::StreamExt;
+        let messages = futures::stream::unfold(received, |mut received| async {
+            let message = received.recv().await?;
+            Some((message, received))
+        });
+        messages.for_each_concurrent(STORING_MAX, |message| self.keep(message, template)).await;
+    }
+
+    /// Stores one message, however long that takes: the broker sends no more than some in the meantime.
+    async fn keep(&self, message: Received, template: &TopicTemplate) {
+        let event = template.read(&message.topic).and_then(|parts| parts.event);
+        let read = normalise(&message.payload, &Hints { event: event.as_deref(), route: None });
+        let raw = RawEvent {
+            tenant: self.tenant.clone(),
+            source: RawSource::Mqtt,
+            event,
+            route: None,
+            origin: message.topic.clone(),
+            id: read.ok().and_then(|read| read.dedup_key).map(|key| key.to_string()),
+            body: message.payload.clone(),
+        };
+        let mut failures = 0_u32;
+        loop {
+            match self.brokers.queue.keep(&raw).await {
+                Ok(()) => {
+                    metrics::mqtt("stored");
+                    break;
+                }
+                Err(AppendError::TooLarge { bytes, .. }) => {
+                    metrics::mqtt("too_large");
+                    tracing::warn!(tenant.id = %self.tenant, topic = message.topic, bytes, "A message of a ChirpStack is too large and is dropped.");
+                    break;
+                }
+                Err(error) => {
+                    metrics::mqtt("again");
+                    tracing::debug!(%error, "a message of a ChirpStack can't be stored now");
+                    sleep(RETRY_PAUSE.saturating_mul(1 << failures.min(4)).min(RETRY_PAUSE_MAX)).await;
+                    failures = failures.saturating_add(1);
+                }
+            }
+        }
+        message.acknowledge().await;
+    }
+
+    /// The broker with the secrets of now, and the form of its topics.
+    async fn broker(&self) -> Result<(ForeignBroker, TopicTemplate), String> {
+        let mqtt = self.connection.mqtt.as_ref().ok_or("no broker is named")?;
+        if !self.connection.may_be_private && address::is_private(&mqtt.url).await {
+            return Err("the broker is in a private network, which the connection may not name".to_owned());
+        }
+        let topic = mqtt.event_topic.as_deref().unwrap_or(EVENT_TOPIC_DEFAULT);
+        let template = TopicTemplate::parse(topic).map_err(|error| error.to_string())?;
+        let (host, port, is_tls) = host_and_port(&mqtt.url).ok_or("the broker's URL can't be read")?;
+        let password = match &mqtt.password {
+            None => String::new(),
+            Some(secret) => {
+                let value = self.brokers.secrets.read(&self.tenant, secret).await.map_err(|error| error.to_string())?;
+                String::from_utf8(value.reveal().to_vec()).map_err(|_| "the broker's password is no text")?
+            }
+        };
+        let broker = ForeignBroker {
+            host,
+            port,
+            client_id: format!("waybill-{}", self.tenant),
+            credentials: mqtt.username.clone().map(|user| (user, password)),
+            tls: if is_tls { Some((self.brokers.tls)(mqtt.ca.as_deref())?) } else { None },
+            filter: template.filter(),
+        };
+        Ok((broker, template))
+    }
+}
+
+/// Host and port of `mqtt://` or `mqtts://`, and whether it is the latter.
+fn host_and_port(url: &str) -> Option<(String, u16, bool)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let is_tls = scheme == "mqtts";
+    let usual = if is_tls { TLS_PORT } else { PORT };
+    let rest = rest.trim_end_matches('/');
+    let (host, port) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, after)) => (host, after.strip_prefix(':')),
+        None => rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
+    };
+    let port = port.filter(|port| !port.is_empty()).map_or(Some(usual), |port| port.parse().ok())?;
+    (!host.is_empty()).then(|| (host.to_owned(), port, is_tls))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_host_port_and_encryption() {
+        let read = |url: &str| host_and_port(url);
+        assert_eq!(read("mqtt://lns"), Some(("lns".to_owned(), 1_883, false)));
+        assert_eq!(read("mqtts://lns.example/"), Some(("lns.example".to_owned(), 8_883, true)));
+        assert_eq!(read("mqtt://[::1]:1884"), Some(("::1".to_owned(), 1_884, false)));
+        for wrong in ["lns", "mqtt://", "mqtt://lns:x"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Events of ChirpStack, by webhook and by its MQTT integration, with a Mosquitto as its broker.
+
+mod broker;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use futures::StreamExt;
+use futures::stream;
+use reqwest::Method;
+use serde_json::{Value, json};
+use waybill::api_client::ApiClient;
+
+use self::broker::Broker;
+use crate::world::World;
+
+/// Pause before a webhook that was refused is sent again.
+const AGAIN: Duration = Duration::from_millis(200);
+/// Webhooks under way at a time.
+const IN_FLIGHT: usize = 32;
+
+fn eui(n: usize) -> String {
+    format!("70b3d5{n:010x}")
+}
+
+/// A service with `count` devices with EUIs, and an operator.
+async fn with_devices(world: &World, count: usize) -> ApiClient {
+    let api = world.operator().await;
+    for n in 0..count {
+        api.post("/devices", &json!({"device_id": format!("lora-{n}"), "lorawan_dev_eui": eui(n)})).await.unwrap();
+    }
+    api
+}
+
+/// An uplink as ChirpStack 4 sends it.
+fn uplink(n: usize, f_cnt: u64, data: &[u8], port: u8) -> Value {
+    json!({
+        "deduplicationId": format!("00000000-0000-4000-8000-{n:04x}{f_cnt:08x}"), "time": "2026-11-21T03:39:50.977+00:00",
+        "deviceInfo": {"applicationId": "fe0631ba-f18b-42ef-99f5-c9a37521a4b8", "devEui": eui(n), "deviceClassEnabled": "CLASS_A", "tags": {}},
+        "devAddr": "00112233", "adr": true, "dr": 5, "fCnt": f_cnt, "fPort": port, "confirmed": true, "data": BASE64_STANDARD.encode(data),
+        "rxInfo": [{"gatewayId": "0016c001f153a14c", "rssi": -57, "snr": 9.5, "location": {"latitude": 52.37, "longitude": 4.91}}],
+        "txInfo": {"frequency": 868_100_000, "modulation": {"lora": {"bandwidth": 125_000, "spreadingFactor": 7, "codeRate": "CR_4_5"}}},
+    })
+}
+
+async fn post(world: &World, path: &str, body: &Value) -> u16 {
+    let url = format!("{}/api/v1/lorawan/webhooks/{path}", world.base());
+    reqwest::Client::new().post(url).json(body).send().await.map_or(0, |reply| reply.status().as_u16())
+}
+
+/// Sends a webhook until it is stored, as a relay with a memory would.
+async fn deliver(world: &World, path: &str, body: &Value) {
+    while post(world, path, body).await != 200 {
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// All messages with measurements of a device.
+async fn telemetry(api: &ApiClient, n: usize) -> Vec<Value> {
+    let (mut items, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = api.get(&format!("/devices/lora-{n}/telemetry?limit=200{cursor}")).await.unwrap();
+        items.extend(page["items"].as_array().unwrap().iter().map(|item| item["data"].clone()));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return items,
+        }
+    }
+}
+
+fn frames(items: &[Value]) -> Vec<u64> {
+    let mut frames: Vec<u64> = items.iter().filter_map(|data| data["lorawan"]["f_cnt"].as_u64()).collect();
+    frames.sort_unstable();
+    frames
+}
+
+async fn metric(world: &World, name: &str, labels: &[&str]) -> f64 {
+    let text = reqwest::get(format!("{}/metrics", world.base())).await.unwrap().text().await.unwrap();
+    let lines = text.lines().filter(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_of_every_kind_reach_their_device() {
+    let world = World::start_with(&["--offline-debounce-seconds", "1"]).await;
+    let api = world.operator().await;
+    let wanted = json!({
+        "name": "Lab Sensor", "device_type": "lora_sensor", "lorawan_dev_eui": "0102030405060708", "chirpstack_app_id": "1", "device_profile_id": "abc-123",
+    });
+    let made = api.post("/tenants/default/devices", &wanted).await.unwrap();
+    let id = made["device_id"].as_str().unwrap().to_owned();
+    let device = format!("/devices/{id}");
+
+    let body = json!({"devEUI": "0102030405060708", "objectJSON": "{\"temp\": 22.5, \"battery\": 85}", "rxInfo": [{"rssi": -95}]});
+    assert_eq!(post(&world, "default/uplink", &body).await, 200);
+    let is_online = |body: &Value| body["signal_strength"] == -95 && body["battery_level"] == 85;
+    let found = world.until_get(&api, &device, "its readings", is_online).await;
+    assert_eq!(found["status"], "online", "{found}");
+    let latest = api.get(&format!("{device}/telemetry")).await.unwrap();
+    assert_eq!(latest["latest"]["temp"]["value"], 22.5, "{latest}");
+
+    // Neither an unknown device nor an unknown kind is the sender's fault.
+    let stranger = json!({"devEUI": "ffffffffffffffff", "data": "AQ=="});
+    assert_eq!(post(&world, "default/uplink", &stranger).await, 200);
+    assert_eq!(post(&world, "default?event=teleported", &body).await, 200);
+    assert_eq!(post(&world, "nowhere/uplink", &body).await, 404);
+    assert_eq!(post(&world, "default", &json!("nonsense")).await, 200);
+    world
+        .until("they are counted", async || {
+            metric(&world, "waybill_network_events_total", &["unknown_device"]).await == 1.0
+                && metric(&world, "waybill_network_events_total", &["unknown_kind"]).await == 1.0
+                && metric(&world, "waybill_network_events_total", &["unreadable"]).await == 1.0
+        })
+        .await;
+    let letters = api.get("/dead-letters?reason=malformed").await.unwrap();
+    let letter = &letters["items"][0];
+    assert_eq!((&letter["source"], &letter["payload"]), (&json!("chirpstack"), &json!("\"nonsense\"")), "{letters}");
+
+    // A boot in the compact codec, with the readings of its uplink.
+    let mut boot = uplink(0, 1, &[0x82, 5, 2, 1, 0], 20);
+    boot["deviceInfo"]["devEui"] = "0102030405060708".into();
+    assert_eq!(post(&world, "default?event=up", &boot).await, 200);
+    let booted = world.until_get(&api, &device, "its version", |body| body["firmware_version"] == "2.1.0").await;
+    assert_eq!(booted["signal_strength"], -57, "{booted}");
+    let data = api.get(&format!("{device}/telemetry?limit=200")).await.unwrap();
+    let radio = &data["latest"]["lorawan"]["value"];
+    assert_eq!((&radio["f_cnt"], &radio["confirmed"], &radio["dr"]), (&json!(1), &json!(true), &json!(5)), "{data}");
+    assert_eq!((&radio["location"]["latitude"], &radio["snr"]), (&json!(52.37), &json!(9.5)), "{data}");
+
+    let error = json!({"devEUI": "AQIDBAUGBwg=", "type": "UPLINK_FCNT_RESET", "error": "the counter was reset", "fCnt": 3});
+    assert_eq!(post(&world, "default/error", &error).await, 200);
+    let notices = format!("{device}/network-notices");
+    let found = world.until_get(&api, &notices, "the notice", |body| body["items"][0].is_object()).await;
+    let notice = &found["items"][0];
+    assert_eq!((&notice["code"], &notice["level"]), (&json!("UPLINK_F_CNT_RESET"), &json!("error")), "{found}");
+
+    assert_eq!(post(&world, "default/status", &json!({"devEUI": "0102030405060708", "status": "offline"})).await, 200);
+    world.until_get(&api, &device, "offline", |body| body["status"] == "offline").await;
+    assert_eq!(post(&world, "default/status", &json!({"devEUI": "0102030405060708", "status": "online"})).await, 200);
+    world.until_get(&api, &device, "online", |body| body["status"] == "online").await;
+    world.read_models_equal_a_replay().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_uplink_by_both_ways_counts_once_and_nothing_is_lost_when_waybill_dies() {
+    const DEVICES: usize = 8;
+    const FRAMES: u64 = 60;
+    let mut world = World::start().await;
+    let api = with_devices(&world, DEVICES).await;
+    let mut broker = Broker::start(world.data_dir()).await;
+    let connection = json!({
+        "url": "http://127.0.0.1:1", "chirpstack_tenant_id": "52f14cd4-c6f1-4fbd-8f87-4025e1d49242", "api_key": "k",
+        "webhook_secret": "a secret of webhooks",
+        "mqtt": {"url": broker.url(), "ca": broker.ca, "username": broker::USER, "password": broker::PASSWORD},
+    });
+    let reply = api.send(Method::PUT, "/tenants/default/chirpstack", Some(&connection)).await.unwrap();
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    let is_read = async || metric(&world, "waybill_network_mqtt_connections", &[]).await == 1.0;
+    world.until("the broker is read", is_read).await;
+
+    // What is signed must be signed right, also in development.
+    let url = format!("{}/api/v1/lorawan/webhooks/default?event=up", world.base());
+    for (secret, wanted) in [("a secret of webhooks", 200), ("another", 401)] {
+        let request = reqwest::Client::new().post(&url).header("X-Waybill-Webhook-Secret", secret);
+        assert_eq!(request.json(&uplink(0, 0, &[1], 2)).send().await.unwrap().status(), wanted);
+    }
+
+    let both = uplink(0, 1, &[1, 2, 3], 2);
+    broker.publish(&eui(0), "up", &both).await;
+    deliver(&world, "default?event=up", &both).await;
+    broker.publish(&eui(0), "up", &uplink(0, 2, &[1], 2)).await;
+    world.until("three uplinks", async || frames(&telemetry(&api, 0).await).len() >= 3).await;
+    assert_eq!(frames(&telemetry(&api, 0).await), [0, 1, 2]);
+
+    // A flood by both ways; Waybill is killed between 200 and the handling.
+    let all: Vec<(usize, u64)> = (3..FRAMES).flat_map(|frame| (0..DEVICES).map(move |n| (n, frame))).collect();
+    let (first, rest) = all.split_at(all.len() / 2);
+    let send = async |world: &World, some: &[(usize, u64)]| {
+        let sent = stream::iter(some.to_vec()).for_each_concurrent(IN_FLIGHT, |(n, frame)| async move {
+            deliver(world, "default?event=up", &uplink(n, frame, &[9], 2)).await;
+        });
+        sent.await;
+    };
+    send(&world, first).await;
+    world.kill_waybill();
+    for (n, frame) in &rest[..rest.len() / 2] {
+        broker.publish(&eui(*n), "up", &uplink(*n, *frame, &[9], 2)).await;
+    }
+    world.start_waybill().await;
+    send(&world, &rest[rest.len() / 4..]).await;
+    let wanted: BTreeSet<u64> = (3..FRAMES).collect();
+    for n in 0..DEVICES {
+        let seen = async || frames(&telemetry(&api, n).await).into_iter().filter(|frame| *frame >= 3).collect::<Vec<_>>();
+        world.until("every uplink", async || seen().await.into_iter().collect::<BTreeSet<_>>() == wanted).await;
+        assert_eq!(seen().await.len(), wanted.len(), "device {n}: an uplink counted twice");
+    }
+    world.until("nothing waits", async || metric(&world, "waybill_network_backlog_messages", &[]).await == 0.0).await;
+    broker.stop().await;
+}
