@@ -8,11 +8,12 @@ use event_store::network::RawEvents;
 use event_store::telemetry::Telemetry;
 use event_store::{EventStore, SecretStore};
 use runtime::lifecycle::Tasks;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::command::Links;
 use crate::inbound::{Answers, Backlog, Handler, Queues, Unfinished, measure_backlog, mqtt_msgs, unstored};
 use crate::link::{BrokerAddress, Link};
+use crate::lorawan::ended::ended_downlinks;
 use crate::network::{DownlinkHook, ForeignBrokers, Intake, TlsSettings, follow_foreign_brokers, read_queue};
 use crate::outbound::{LiveDevices, Outbound};
 
@@ -29,6 +30,8 @@ pub struct BridgeOptions {
     pub dead_letters: DeadLetters,
     pub links: Arc<dyn Links>,
     pub live_devices: Arc<dyn LiveDevices>,
+    /// Of account WAYBILL: API keys of ChirpStack.
+    pub secrets: SecretStore,
     /// Events of network servers.
     pub network: NetworkOptions,
     pub tasks: Tasks,
@@ -42,13 +45,18 @@ pub struct NetworkOptions {
     pub secrets: SecretStore,
     /// TLS of brokers.
     pub tls: TlsSettings,
-    /// Who wants to know what became of downlinks.
-    pub downlinks: Arc<dyn DownlinkHook>,
 }
 
 impl NetworkOptions {
-    fn start(self, handler: &Arc<Handler>, store: &EventStore, waybill: &Client, tasks: &Tasks) {
-        let Self { queue, secrets, tls, downlinks } = self;
+    fn start(
+        self,
+        handler: &Arc<Handler>,
+        downlinks: Arc<dyn DownlinkHook>,
+        store: &EventStore,
+        waybill: &Client,
+        tasks: &Tasks,
+    ) {
+        let Self { queue, secrets, tls } = self;
         let intake = Arc::new(Intake::new(store.clone(), Arc::clone(handler), downlinks));
         tasks.spawn("network-queue", read_queue(waybill.clone(), intake, tasks.clone()));
         let (waybill, store, tasks) = (waybill.clone(), store.clone(), tasks.clone());
@@ -68,8 +76,8 @@ pub struct Bridge {
 
 impl Bridge {
     pub fn start(options: BridgeOptions) -> Self {
-        let BridgeOptions { devices, waybill, broker, store, telemetry, dead_letters, links, live_devices, network, tasks } =
-            options;
+        let BridgeOptions { devices, waybill, broker, store, telemetry, dead_letters, links, .. } = options;
+        let BridgeOptions { live_devices, secrets, network, tasks, .. } = options;
         let (sender, ready) = watch::channel(false);
         let (measured, backlog) = watch::channel(Backlog::default());
         let link = Arc::new(Link::open(broker.clone(), "answers", &tasks));
@@ -80,9 +88,14 @@ impl Bridge {
         let handler = Handler::new(telemetry.clone(), dead_letters, answers, Unfinished::new(devices.clone()));
         let queues = Arc::new(Queues::start(&handler, &tasks));
         tasks.spawn("mqtt-unstored", unstored::run(devices.clone(), Arc::clone(&queues), tasks.token().clone()));
-        tasks.spawn("mqtt-inbound", mqtt_msgs::run(devices, waybill.clone(), queues, telemetry, sender, tasks.token().clone()));
-        network.start(&handler, &store, &waybill, &tasks);
-        let outbound = Outbound { broker, store, waybill, links, live_devices, tasks: tasks.clone() };
+        tasks.spawn(
+            "mqtt-inbound",
+            mqtt_msgs::run(devices, waybill.clone(), queues, telemetry, sender, tasks.token().clone()),
+        );
+        let (downlinks_ended, ended) = ended_downlinks();
+        network.start(&handler, Arc::new(downlinks_ended), &store, &waybill, &tasks);
+        let ended = Mutex::new(ended);
+        let outbound = Outbound { broker, store, waybill, links, live_devices, secrets, ended, tasks: tasks.clone() };
         tasks.spawn("mqtt-outbound", outbound.run());
         Self { ready, backlog, link }
     }

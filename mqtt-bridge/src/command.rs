@@ -65,6 +65,19 @@ pub enum Fingerprint {
     },
 }
 
+impl Fingerprint {
+    /// For metrics.
+    pub(crate) fn kind(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Install { .. } => "install",
+            Self::Activate { .. } => "activate",
+            Self::Cancel { .. } => "cancel",
+            Self::Run { .. } => "run",
+        }
+    }
+}
+
 /// A complete command.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Command {
@@ -91,6 +104,8 @@ pub enum CommandError {
     TooLarge { bytes: usize, max_bytes: usize },
     #[error("the command's parameters are sealed and can't be read")]
     SealedParams,
+    #[error("the compact codec has no room for update {ordinal}, attempt {attempt}")]
+    TooManyUpdates { ordinal: u32, attempt: u16 },
     #[error("the command can't be written: {0}")]
     Unwritable(String),
 }

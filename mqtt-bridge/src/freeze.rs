@@ -26,7 +26,8 @@ pub(crate) async fn keeps_back_run(
     if is_to_begin { is_frozen(store, tenant, position).await } else { Ok(false) }
 }
 
-async fn is_frozen(store: &EventStore, tenant: &TenantId, position: u64) -> Result<bool, StoreError> {
+/// Whether devices of a tenant aren't told to begin. `position`: the last known record of the tenant.
+pub(crate) async fn is_frozen(store: &EventStore, tenant: &TenantId, position: u64) -> Result<bool, StoreError> {
     let key = Key::<Tenant>::new(tenant, tenant);
     let known = store.load(&key).await?;
     let state = if known.last_sequence >= position { known } else { store.load_fresh(&key).await? };

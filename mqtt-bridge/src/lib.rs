@@ -1,7 +1,7 @@
-//! The bridge to devices over MQTT, and behind network servers.
+//! The bridge to devices: over MQTT, and over LoRaWAN through network servers.
 //!
 //! Inbound: durable consumers on the broker's own store ([`inbound`]) pass each message of a device to its aggregate. Outbound:
-//! level-triggered publishing of each device's current command ([`outbound`]). Who may connect is decided in [`callout`]. Every topic is
+//! level-triggered sending of each device's current command ([`outbound`]), over MQTT or as a downlink ([`lorawan`]). Who may connect is decided in [`callout`]. Every topic is
 //! built and parsed by [`topics::DeviceTopic`]; payloads are wire types of their own ([`wire`]). Start at [`Bridge::start`].
 //!
 //! Events of network servers come by a queue of their own (`network`) to the same handler; [`lorawan`] has the compact codec.
@@ -35,5 +35,5 @@ pub use bridge::{Bridge, BridgeOptions, NetworkOptions};
 pub use command::{LinkRequest, Links};
 pub use inbound::Backlog;
 pub use link::BrokerAddress;
-pub use network::{DownlinkEnd, DownlinkHook, DownlinkOutcome, HookUnavailable, NoHook, TlsSettings};
+pub use network::{DownlinkEnd, DownlinkHook, DownlinkOutcome, HookUnavailable, TlsSettings};
 pub use outbound::{DeviceRef, LiveDevices};

@@ -8,7 +8,7 @@ pub fn describe() {
     metering::describe(&crate::network::METRICS);
 }
 
-const METRICS: [Metric; 15] = [
+const METRICS: [Metric; 18] = [
     Metric::Counter("waybill_mqtt_messages_total", "Messages of devices by kind and outcome.", &[]),
     Metric::Counter(
         "waybill_dead_letters_total",
@@ -50,6 +50,17 @@ const METRICS: [Metric; 15] = [
         PLAIN,
     ),
     Metric::Gauge("waybill_mqtt_outbound_pending", "Devices whose command still has to be published.", &[]),
+    Metric::Counter(
+        "waybill_lorawan_commands_total",
+        "Looks at the downlink queue of a LoRaWAN device for its command, by kind and outcome.",
+        &[],
+    ),
+    Metric::Counter(
+        "waybill_lorawan_downlinks_ended_total",
+        "Downlinks that ChirpStack dropped or could not send, by outcome.",
+        &[],
+    ),
+    Metric::Gauge("waybill_lorawan_outbound_pending", "LoRaWAN devices whose command is being looked at.", &[]),
     Metric::Gauge("waybill_mqtt_connected", "1 while the connection for commands to devices is up, else 0.", &[]),
     Metric::Gauge(
         "waybill_mqtt_backlog_messages",

@@ -17,7 +17,7 @@ mod queue;
 mod wire;
 mod workers;
 
-pub use downlink::{DownlinkEnd, DownlinkHook, DownlinkOutcome, HookUnavailable, NoHook};
+pub use downlink::{DownlinkEnd, DownlinkHook, DownlinkOutcome, HookUnavailable};
 pub use foreign::TlsSettings;
 pub(crate) use foreign::{ForeignBrokers, follow as follow_foreign_brokers};
 pub(crate) use intake::Intake;

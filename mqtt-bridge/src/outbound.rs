@@ -1,15 +1,21 @@
-//! Publishes commands to devices. Level-triggered: an event is only a hint that a device's command may have changed.
+//! Sends commands to devices. Level-triggered: an event is only a hint that a device's command may have changed.
 //!
 //! One process at a time publishes commands; a lease decides which. The owner follows EVENTS from where the previous owner stopped, so no
 //! hint is lost. For each named device it loads the aggregate and publishes the current command of its update, and the one that it should run
 //! beside it, both retained. A regular sweep over the devices with live updates or a command under way renews links and corrects missing
 //! commands. A device is never processed twice at the same time.
+//!
+//! Devices of MQTT and of LoRaWAN have a [`schedule`] each, and [`way::Way`] has what differs: how a command is written and sent. LoRaWAN waits for
+//! ChirpStack, MQTT never does.
 
 mod deliver;
 mod hints;
 mod owner;
 mod pending;
+mod retained;
 mod retries;
+mod schedule;
+pub(crate) mod way;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +23,15 @@ use std::time::Duration;
 use async_nats::Client;
 use async_trait::async_trait;
 use domain::{DeviceId, TenantId};
-use event_store::EventStore;
 use event_store::lease::Lease;
+use event_store::{EventStore, SecretStore};
 use runtime::lifecycle::Tasks;
+use tokio::sync::Mutex;
 
 use crate::command::Links;
 use crate::link::{BrokerAddress, Link};
+use crate::lorawan::ended::EndedDownlinks;
+pub(crate) use deliver::ChangedTenants;
 use owner::Owner;
 
 /// The lease of the process that publishes commands.
@@ -50,6 +59,9 @@ pub(crate) struct Outbound {
     pub(crate) waybill: Client,
     pub(crate) links: Arc<dyn Links>,
     pub(crate) live_devices: Arc<dyn LiveDevices>,
+    /// API keys of ChirpStack.
+    pub(crate) secrets: SecretStore,
+    pub(crate) ended: Mutex<EndedDownlinks>,
     pub(crate) tasks: Tasks,
 }
 

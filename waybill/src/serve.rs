@@ -20,7 +20,7 @@ use event_store::telemetry::Telemetry;
 use event_store::{EventStore, JetStreamLog, Keyring, Log, SecretStore};
 use metrics_exporter_prometheus::PrometheusHandle;
 use mqtt_bridge::callout::{Issuer, StoredCredentials};
-use mqtt_bridge::{Bridge, BridgeOptions, BrokerAddress, DeviceRef, LinkRequest, LiveDevices, NetworkOptions, NoHook};
+use mqtt_bridge::{Bridge, BridgeOptions, BrokerAddress, DeviceRef, LinkRequest, LiveDevices, NetworkOptions};
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use projections::{Db, Projections};
@@ -233,11 +233,11 @@ async fn start_bridge(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Res
             links.link(request.tenant, &firmware, Some(attempt), request.expires_at)
         }),
         live_devices: Arc::new(LiveRows(parts.db.clone())),
+        secrets: parts.secrets.clone(),
         network: NetworkOptions {
             queue: Arc::new(JetStreamRawEvents::new(parts.waybill.clone())),
             secrets: parts.secrets.clone(),
             tls: Arc::new(|ca: Option<&str>| trusting_pem(ca).map_err(|error| error.to_string())),
-            downlinks: Arc::new(NoHook),
         },
         tasks: parts.tasks.clone(),
     });

@@ -8,11 +8,11 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use domain::campaign::CampaignStatus;
 use domain::device::{
-    Device, DeviceCommand, DeviceEvent, Exclusion, FirmwareSnapshot, Overrides, Phase, UpdateKind, UpdateRequest,
-    WaitReason,
+    Device, DeviceCommand, DeviceEvent, Exclusion, FirmwareSnapshot, NetworkFailure, Overrides, Phase, SyncState,
+    UpdateKind, UpdateRequest, WaitReason,
 };
 use domain::firmware::Firmware;
-use domain::values::Priority;
+use domain::values::{Priority, Transport};
 use domain::{CampaignId, Decider as _, FirmwareId, Key, Rejection, UpdateId};
 use projections::campaigns::{CampaignFilter, CampaignRow};
 use projections::rollout::{MemberFilter, MemberView};
@@ -32,6 +32,8 @@ use crate::updates::{RETRIES_DEFAULT, TIMEOUT_DEFAULT_MINUTES, WAIT_DEFAULT_MINU
 
 /// Campaigns of the firmware, the newest, that are searched for the device.
 const CAMPAIGNS_SEARCHED_MAX: usize = 50;
+/// Rules of an update whose device has not answered its command.
+const UNANSWERED: [&str; 5] = ["dispatched", "activating", "cancelling", "offline", "unresponsive"];
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -58,7 +60,8 @@ pub(crate) struct WhyNotBody {
     version: Option<String>,
     /// Name of the rule: of the firmware (`firmware_withdrawn`, `firmware_deleted`), of the device (the reasons for which plans exclude devices, such as
     /// `held`, `wrong_model`, `already_on_version`), `tenant_frozen`, of its update (`offline`, `busy`, `window` … while it waits, otherwise its phase),
-    /// of its campaign (what `waits_for` says, such as `approval`, `operator`, `accept`, `soak`, or `excluded`), or `not_targeted`. More may be added.
+    /// of its campaign (what `waits_for` says, such as `approval`, `operator`, `accept`, `soak`, or `excluded`), or `not_targeted`. For a device of LoRaWAN
+    /// that hears no command: `not_connected`, `not_synced`. More may be added.
     rule: String,
     /// The rule in one sentence.
     answer: String,
@@ -265,8 +268,38 @@ impl Question<'_> {
                 Rule::new(phase.word(), answer, "reports of the device")
             }
         };
+        let rule = self.unreachable(&rule).await?.unwrap_or(rule);
         let until = update.row.timed.state.not_before.filter(|until| *until > self.now);
         Ok(Rule { update: Some(ordinal), campaign, until, ..rule })
+    }
+
+    /// What keeps commands from a device of LoRaWAN whose answer is awaited: without a copy in a ChirpStack it hears nothing.
+    async fn unreachable(&self, rule: &Rule) -> Result<Option<Rule>, Problem> {
+        let is_awaited = UNANSWERED.contains(&rule.name.as_str());
+        if !is_awaited || self.device.profile.transport != Transport::Lorawan {
+            return Ok(None);
+        }
+        let tenant = self.app.tenants.get(&self.caller.tenant).await?;
+        let rule = if tenant.chirpstack_in_use().is_none() {
+            let answer = "the device is reached by LoRaWAN, and the tenant has no connection to ChirpStack";
+            Rule::new("not_connected", answer, "a connection of the tenant to its ChirpStack")
+        } else {
+            let why = self.device.network().and_then(|network| network.failure.as_ref());
+            let (answer, change) = match (self.device.sync_state(), why) {
+                (SyncState::Synced, _) => return Ok(None),
+                (SyncState::Failed, Some(NetworkFailure { code, reason, .. })) => {
+                    (format!("ChirpStack refuses the device: {code}: {reason}"), "what it refuses for, and a new sync")
+                }
+                (SyncState::NotApplicable, _) => {
+                    ("the device has no application in ChirpStack".to_owned(), "an application id of the device")
+                }
+                (SyncState::Pending | SyncState::Failed, _) => {
+                    ("the device is not in ChirpStack as it should be yet".to_owned(), "its sync")
+                }
+            };
+            Rule::new("not_synced", answer, change)
+        };
+        Ok(Some(rule))
     }
 
     /// How the latest update to the firmware ended, if there was one and no campaign sent it.

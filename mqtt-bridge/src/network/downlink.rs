@@ -44,14 +44,3 @@ pub trait DownlinkHook: Send + Sync + 'static {
     /// Returns once the outcome's effects are stored.
     async fn ended(&self, outcome: &DownlinkOutcome) -> Result<(), HookUnavailable>;
 }
-
-/// Nobody.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoHook;
-
-#[async_trait]
-impl DownlinkHook for NoHook {
-    async fn ended(&self, _: &DownlinkOutcome) -> Result<(), HookUnavailable> {
-        Ok(())
-    }
-}

@@ -1,10 +1,11 @@
-//! One device: load it, and publish its command if that isn't what was published last.
+//! One device: load it, and send its command if that isn't what was sent last. The one rule for all transports.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::device::{CommandState, Desired, Device, Phase, Reachability};
+use domain::device::{CommandState, Desired, Device, Lifecycle, Phase, Reachability, Update, WaitReason};
+use domain::window::Opening;
 use domain::{CampaignId, Key, TenantId};
 use event_store::{EventStore, StoreError};
 use moka::policy::EvictionPolicy;
@@ -14,11 +15,11 @@ use tokio::time::Instant;
 
 use super::DeviceRef;
 use super::pending::{Force, Hint};
-use crate::command::{self, COMMAND_TTL_S, Command, CommandError, Fingerprint, Links};
+use super::way::{NotSent, Recipient, Way};
+use crate::command::{self, COMMAND_TTL_S, Command, CommandError, Fingerprint};
 use crate::freeze;
-use crate::install_window::{self, InstallWindow};
-use crate::link::{Link, NotPublished};
-use crate::topics::{Channel, DeviceTopic};
+use crate::install_window;
+use crate::topics::Channel;
 
 /// Most topics whose last command is kept, in some 450 bytes each: more than have something under way. The command of an evicted one is
 /// published again at the next hint.
@@ -29,9 +30,6 @@ const ADJUSTED_MAX: u64 = 10_000;
 const CHANGED_TENANTS_MAX: u64 = 10_000;
 /// A link is renewed when less than half of its lifetime is left.
 const RENEW_BEFORE: TimeDelta = TimeDelta::seconds(COMMAND_TTL_S / 2);
-/// Pause after a failure.
-pub(super) const FAILURE_PAUSE: Duration = Duration::from_secs(1);
-
 /// The published command of a topic, as far as this owner knows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Published {
@@ -54,7 +52,7 @@ pub(super) fn adjusted() -> Adjusted {
 }
 
 /// Tenants that were frozen, unfrozen or changed otherwise, with the position: another process may have done it.
-pub(super) type ChangedTenants = Cache<TenantId, u64>;
+pub(crate) type ChangedTenants = Cache<TenantId, u64>;
 
 pub(super) fn changed_tenants() -> ChangedTenants {
     Cache::new(CHANGED_TENANTS_MAX)
@@ -67,8 +65,7 @@ pub(super) fn memory() -> Memory {
 
 pub(super) struct Deliverer {
     pub(super) store: EventStore,
-    pub(super) link: Arc<Link>,
-    pub(super) links: Arc<dyn Links>,
+    pub(super) way: Arc<dyn Way>,
     pub(super) memory: Memory,
     pub(super) adjusted: Adjusted,
     pub(super) changed_tenants: ChangedTenants,
@@ -79,19 +76,32 @@ pub(super) struct Deliverer {
 pub(super) enum Delivered {
     /// The current commands are published.
     Stands { awaited: Unanswered },
+    /// The device is not reached this way.
+    Elsewhere,
     /// To be retried.
     Failed,
+    /// To be retried, but not soon.
+    Later { pause: Duration },
 }
 
-/// How often the command of each topic has been sent, if the device has not answered it yet.
+/// The commands of each topic that were sent and that the device has not answered yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Unanswered {
-    commands: Option<u32>,
-    run: Option<u32>,
+    commands: Option<Sent>,
+    run: Option<Sent>,
+}
+
+/// A command that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sent {
+    /// How often.
+    pub(super) times: u32,
+    /// How long an answer may take at least.
+    pub(super) answer_within: Duration,
 }
 
 impl Unanswered {
-    pub(super) fn each(self) -> impl Iterator<Item = (Channel, u32)> {
+    pub(super) fn each(self) -> impl Iterator<Item = (Channel, Sent)> {
         let both = [(Channel::Commands, self.commands), (Channel::Run, self.run)];
         both.into_iter().filter_map(|(channel, sent)| Some((channel, sent?)))
     }
@@ -105,13 +115,14 @@ struct Wanted {
     is_awaited: bool,
 }
 
-/// Not published; to be retried.
-struct NotDelivered;
-
 impl Deliverer {
     pub(super) async fn deliver(self: Arc<Self>, device: DeviceRef, hint: Hint) -> (DeviceRef, Delivered) {
+        if let Some(pause) = self.way.pause(&device.tenant) {
+            return (device, Delivered::Later { pause });
+        }
         let delivered = match self.load(&device, hint).await {
-            Ok(aggregate) => self.publish(&device, &aggregate, hint.force).await,
+            Ok(aggregate) if self.way.reaches(&aggregate) => self.publish(&device, &aggregate, hint.force).await,
+            Ok(aggregate) => self.leave(&device, &aggregate).await,
             Err(error) => not_loaded(&device, &error),
         };
         (device, delivered)
@@ -126,66 +137,97 @@ impl Deliverer {
         Ok(Arc::clone(&loaded.aggregate))
     }
 
+    /// Takes back what was sent to a device that is now reached another way.
+    async fn leave(&self, device: &DeviceRef, aggregate: &Device) -> Delivered {
+        let to = Recipient { device, aggregate, opening: Opening::Always, now: clock::now() };
+        for channel in [Channel::Commands, Channel::Run] {
+            let key = (device.clone(), channel);
+            if self.memory.get(&key).is_none_or(|last| last.fingerprint == Fingerprint::Nothing) {
+                continue;
+            }
+            if let Err(not_sent) = self.way.send(&to, channel, &Command::nothing()).await {
+                return not_sent.into();
+            }
+            self.memory.invalidate(&key);
+        }
+        Delivered::Elsewhere
+    }
+
     async fn publish(&self, device: &DeviceRef, aggregate: &Device, force: Force) -> Delivered {
         let now = clock::now();
-        let (window, is_kept_back) = match self.circumstances(device, aggregate, now).await {
+        let (opening, is_kept_back) = match self.circumstances(device, aggregate, now).await {
             Ok(found) => found,
             Err(error) => return not_loaded(device, &error),
         };
-        let of_update = Wanted {
-            channel: Channel::Commands,
-            fingerprint: if is_kept_back { Fingerprint::Nothing } else { command::fingerprint(aggregate, window) },
-            is_awaited: !is_kept_back && is_awaited(aggregate),
+        let to = Recipient { device, aggregate, opening, now };
+        let fingerprint = if is_kept_back { Fingerprint::Nothing } else { self.way.fingerprint(&to) };
+        let is_awaited = !is_kept_back && is_awaited(aggregate);
+        let of_update = Wanted { channel: Channel::Commands, fingerprint, is_awaited };
+        let commands = match self.stays(&to, &of_update).await {
+            Ok(true) => Ok(None),
+            Ok(false) => self.bring_up_to_date(&to, of_update, force, || self.way.command(&to)).await,
+            Err(error) => return not_loaded(device, &error),
         };
-        let make = || command::desired(&device.tenant, &device.device, aggregate, &*self.links, window, now);
-        let commands = self.bring_up_to_date(device, of_update, force, make, now).await;
-        let run = match self.publish_run(device, aggregate, force, now).await {
+        let run = match self.publish_run(&to, force).await {
             Ok(run) => run,
             Err(error) => return not_loaded(device, &error),
         };
         match (commands, run) {
             (Ok(commands), Ok(run)) => Delivered::Stands { awaited: Unanswered { commands, run } },
-            _ => Delivered::Failed,
+            (Err(not_sent), _) | (_, Err(not_sent)) => not_sent.into(),
         }
     }
 
+    /// Whether what was sent before stays under way: on a slow way, a command that wasn't answered in time may still be. Not while the tenant
+    /// is frozen.
+    async fn stays(&self, to: &Recipient<'_>, wanted: &Wanted) -> Result<bool, StoreError> {
+        let is_of_unanswered = || {
+            let is_unanswered = |update: &Update| update.phase == Phase::Waiting(WaitReason::Unresponsive);
+            to.aggregate.lifecycle == Lifecycle::Active && to.aggregate.updates.values().any(is_unanswered)
+        };
+        if wanted.fingerprint != Fingerprint::Nothing || !self.way.leaves_unanswered() || !is_of_unanswered() {
+            return Ok(false);
+        }
+        let tenant = &to.device.tenant;
+        let changed_at = self.changed_tenants.get(tenant).unwrap_or(0);
+        Ok(!freeze::is_frozen(&self.store, tenant, changed_at).await?)
+    }
+
     /// Publishes the command that the device should run beside its updates. Nothing is done for a device that never had one.
-    async fn publish_run(
-        &self,
-        device: &DeviceRef,
-        aggregate: &Device,
-        force: Force,
-        now: DateTime<Utc>,
-    ) -> Result<Result<Option<u32>, NotDelivered>, StoreError> {
-        if aggregate.commands.last_n == 0 {
+    async fn publish_run(&self, to: &Recipient<'_>, force: Force) -> Result<Result<Option<Sent>, NotSent>, StoreError> {
+        let aggregate = to.aggregate;
+        if aggregate.commands.last_n == 0 || !self.way.runs_commands() {
             return Ok(Ok(None));
         }
-        let changed_at = self.changed_tenants.get(&device.tenant).unwrap_or(0);
-        let is_kept_back = freeze::keeps_back_run(&self.store, &device.tenant, aggregate, changed_at).await?;
+        let changed_at = self.changed_tenants.get(&to.device.tenant).unwrap_or(0);
+        let is_kept_back = freeze::keeps_back_run(&self.store, &to.device.tenant, aggregate, changed_at).await?;
         let wanted = Wanted {
             channel: Channel::Run,
             fingerprint: if is_kept_back { Fingerprint::Nothing } else { command::run_fingerprint(aggregate) },
             is_awaited: !is_kept_back && is_run_awaited(aggregate),
         };
-        Ok(self.bring_up_to_date(device, wanted, force, || command::run(aggregate, now), now).await)
+        Ok(self.bring_up_to_date(to, wanted, force, || command::run(aggregate, to.now)).await)
     }
 
-    /// Publishes the command of a topic if it isn't the last published one, or must be sent again. Returns how often it has been sent, if it
+    /// Sends the command of a topic if it isn't the last one that was sent, or must be sent again. Returns how often it has been sent, if it
     /// was sent now and is awaited.
     async fn bring_up_to_date(
         &self,
-        device: &DeviceRef,
+        to: &Recipient<'_>,
         wanted: Wanted,
         force: Force,
         make: impl FnOnce() -> Result<Command, CommandError>,
-        now: DateTime<Utc>,
-    ) -> Result<Option<u32>, NotDelivered> {
+    ) -> Result<Option<Sent>, NotSent> {
         let Wanted { channel, fingerprint, is_awaited } = wanted;
+        let device = to.device;
         let key = (device.clone(), channel);
         let same = self.memory.get(&key).filter(|last| last.fingerprint == fingerprint);
         // Only an unanswered command is sent again.
         let again = force.includes(channel) && is_awaited;
-        if same.is_some_and(|same| !again && !same.is_ending(now)) {
+        if same.is_some_and(|same| !again && !same.is_ending(to.now)) {
+            return Ok(None);
+        }
+        if !is_awaited && fingerprint != Fingerprint::Nothing && !self.way.sends_answered() {
             return Ok(None);
         }
         let made = if fingerprint == Fingerprint::Nothing { Ok(Command::nothing()) } else { make() };
@@ -196,18 +238,18 @@ impl Deliverer {
                 return Ok(None);
             }
         };
-        let sent = same.map_or(1, |same| same.sent.saturating_add(1));
-        match self.send(device, channel, &command).await {
-            Ok(()) => {
-                let published = Published { fingerprint, expires_at: command.expires_at, sent, at: Instant::now() };
+        let times = same.map_or(1, |same| same.sent.saturating_add(1));
+        match self.way.send(to, channel, &command).await {
+            Ok(answer_within) => {
+                let expires_at = command.expires_at;
+                let published = Published { fingerprint, expires_at, sent: times, at: Instant::now() };
                 self.memory.insert(key, published);
-                Ok(is_awaited.then_some(sent))
+                Ok(is_awaited.then_some(Sent { times, answer_within }))
             }
-            Err(error) => {
-                // It may or may not have been published.
+            Err(not_sent) => {
+                // It may or may not have been sent.
                 self.memory.invalidate(&key);
-                tracing::debug!(device.id = %device.device, %error, "command not published");
-                Err(NotDelivered)
+                Err(not_sent)
             }
         }
     }
@@ -218,38 +260,24 @@ impl Deliverer {
         device: &DeviceRef,
         aggregate: &Device,
         now: DateTime<Utc>,
-    ) -> Result<(InstallWindow, bool), StoreError> {
+    ) -> Result<(Opening, bool), StoreError> {
         let changed_at = self.changed_tenants.get(&device.tenant).unwrap_or(0);
         let is_kept_back = freeze::keeps_back(&self.store, &device.tenant, aggregate, changed_at).await?;
-        Ok((self.window(device, aggregate, now).await?, is_kept_back))
-    }
-
-    /// When the device may begin to install, as the retained command says it.
-    async fn window(
-        &self,
-        device: &DeviceRef,
-        aggregate: &Device,
-        now: DateTime<Utc>,
-    ) -> Result<InstallWindow, StoreError> {
-        let Some(campaign) = install_window::campaign_of(aggregate) else { return Ok(InstallWindow::Always) };
+        let Some(campaign) = install_window::campaign_of(aggregate) else {
+            return Ok((Opening::Always, is_kept_back));
+        };
         let position = self.adjusted.get(&(device.tenant.clone(), campaign)).unwrap_or(0);
         let opening = install_window::opening(&self.store, &device.tenant, aggregate, position, now).await?;
-        Ok(InstallWindow::retained(opening))
+        Ok((opening, is_kept_back))
     }
+}
 
-    async fn send(&self, device: &DeviceRef, channel: Channel, command: &Command) -> Result<(), NotPublished> {
-        let topic = DeviceTopic::new(&device.tenant, &device.device, channel);
-        let published = self.link.publish(&topic, command.payload.clone(), true).await;
-        let outcome = if published.is_ok() { "sent" } else { "failed" };
-        let kind = match command.fingerprint {
-            Fingerprint::Nothing => "nothing",
-            Fingerprint::Install { .. } => "install",
-            Fingerprint::Activate { .. } => "activate",
-            Fingerprint::Cancel { .. } => "cancel",
-            Fingerprint::Run { .. } => "run",
-        };
-        metrics::counter!("waybill_mqtt_commands_total", "kind" => kind, "outcome" => outcome).increment(1);
-        published
+impl From<NotSent> for Delivered {
+    fn from(not_sent: NotSent) -> Self {
+        match not_sent {
+            NotSent::Soon => Self::Failed,
+            NotSent::Later(pause) => Self::Later { pause },
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Decides which records may have changed a device's command.
 
+use domain::device::DeviceEvent;
 use domain::events::CampaignEvent;
 use domain::{CampaignId, DeviceId};
 use event_store::{RawRecord, Record};
@@ -14,6 +15,10 @@ const CAMPAIGN: &str = "campaign";
 /// The aggregate that is frozen and unfrozen.
 const TENANT: &str = "tenant";
 const ADJUSTED: &str = "campaign.adjusted";
+const AMENDED: &str = "device.amended";
+/// How events begin that may change the command, or whether the device can get one.
+const BEGINNINGS: [&str; 5] =
+    ["update.", "command.", "device.decommissioned", "device.recommissioned", "device.network_synced"];
 /// Events that never change the command. `update.accepted` is not one of them: a device that continues by itself, after a deferral or a
 /// command that was taken back, has a command again.
 const WITHOUT_EFFECT: [&str; 8] = [
@@ -66,8 +71,19 @@ fn changes_windows(event: &str) -> bool {
 
 fn matters(event: &str) -> bool {
     let Some(name) = name_of(event) else { return false };
-    let of_command = ["update.", "command.", "device.decommissioned", "device.recommissioned"];
-    of_command.iter().any(|begin| name.starts_with(begin)) && !WITHOUT_EFFECT.contains(&name.as_ref())
+    match &*name {
+        AMENDED => changes_transport(event),
+        name => BEGINNINGS.iter().any(|begin| name.starts_with(begin)) && !WITHOUT_EFFECT.contains(&name),
+    }
+}
+
+/// The transport follows the EUI.
+fn changes_transport(event: &str) -> bool {
+    match serde_json::from_str(event) {
+        Ok(DeviceEvent::Amended { patch, .. }) => !patch.lorawan_dev_eui.is_keep(),
+        // Of a later version.
+        Ok(_) | Err(_) => true,
+    }
 }
 
 #[cfg(test)]
@@ -93,6 +109,8 @@ mod tests {
         assert!(matters(r#"{"type":"update.dispatched","update":{"ordinal":1,"attempt":1}}"#));
         assert!(matters(r#"{"type":"update.some_day_new"}"#));
         assert!(matters(r#"{"type":"device.decommissioned"}"#));
+        assert!(matters(r#"{"type":"device.amended","patch":{"lorawan_dev_eui":null}}"#));
+        assert!(!matters(r#"{"type":"device.amended","patch":{"device_type":"t"}}"#));
         assert!(matters(r#"{"type":"command.sent","n":1}"#) && !matters(r#"{"type":"command.queued","n":1}"#));
         for other in [r#"{"type":"update.downloading"}"#, r#"{"type":"device.came_online"}"#, "{}", "[]"] {
             assert!(!matters(other), "{other}");

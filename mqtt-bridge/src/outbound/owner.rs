@@ -4,28 +4,32 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::TenantId;
 use event_store::{Delivery, StoreError, Subscription};
 use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::deliver::{self, Delivered, Deliverer, FAILURE_PAUSE, memory};
+use super::deliver::{self, Deliverer};
 use super::hints::{self, hint};
-use super::pending::{Hint, NO_POSITION, Pending};
-use super::retries::{Awaited, Retries};
-use super::{DeviceRef, LiveDevices, Outbound};
+use super::pending::{Hint, NO_POSITION};
+use super::retained::Retained;
+use super::schedule::Schedule;
+use super::way::Way;
+use super::{DeviceRef, Outbound};
 use crate::checkpoint::Checkpoint;
 use crate::command::Fingerprint;
 use crate::link::{Connections, Link};
+use crate::lorawan::clients::Clients;
+use crate::lorawan::downlinks::Downlinks;
 use crate::topics::Channel;
 
 /// Without it all hints are followed again, which is slow but harmless.
 const CHECKPOINT: &str = "mqtt-outbound-position";
-/// Devices that are processed at the same time.
+/// Devices of MQTT that are processed at the same time.
 const IN_WORK_MAX: usize = 256;
+/// Devices of LoRaWAN that are processed at the same time, over all tenants. Few of a tenant call its ChirpStack; the others wait for that.
+const DOWNLINKS_IN_WORK_MAX: usize = 4_096;
 /// Interval of writing the checkpoint.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Interval of sweeps over all devices with live updates.
@@ -37,18 +41,19 @@ const SWEEP_RETRY: Duration = Duration::from_secs(30);
 /// Devices asked for at once in a sweep.
 const SWEEP_PAGE: usize = 1_000;
 
-type Work = BoxFuture<'static, (DeviceRef, Delivered)>;
 type Page = Result<Vec<DeviceRef>, String>;
 
-pub(super) struct Owner {
-    deliverer: Arc<Deliverer>,
-    live_devices: Arc<dyn LiveDevices>,
+pub(super) struct Owner<'a> {
+    /// Every hint goes here first. Devices of LoRaWAN are passed on when they are loaded.
+    mqtt: Schedule,
+    lorawan: Schedule,
+    downlinks: Arc<Downlinks>,
+    outbound: &'a Outbound,
+    adjusted: deliver::Adjusted,
+    changed_tenants: deliver::ChangedTenants,
     connections: Connections,
     records: Subscription,
     checkpoint: Checkpoint,
-    pending: Pending,
-    in_work: FuturesUnordered<Work>,
-    retries: Retries,
     sweep: Sweep,
 }
 
@@ -64,30 +69,35 @@ enum Sweep {
     },
 }
 
-impl Owner {
-    pub(super) async fn begin(outbound: &Outbound, link: Arc<Link>) -> Result<Self, StoreError> {
+impl<'a> Owner<'a> {
+    pub(super) async fn begin(outbound: &'a Outbound, link: Arc<Link>) -> Result<Self, StoreError> {
         let mut connections = link.connections();
         connections.connected().await;
         let log = outbound.store.log();
         let checkpoint = Checkpoint::open(&outbound.waybill, CHECKPOINT, log.info().await?, 0).await?;
         let position = checkpoint.position();
         tracing::info!(position, "publishing commands from here on");
+        let (adjusted, changed_tenants) = (deliver::adjusted(), deliver::changed_tenants());
+        let deliverer = |way: Arc<dyn Way>| Deliverer {
+            store: outbound.store.clone(),
+            way,
+            memory: deliver::memory(),
+            adjusted: adjusted.clone(),
+            changed_tenants: changed_tenants.clone(),
+        };
+        let clients = Clients::new(outbound.store.clone(), outbound.secrets.clone());
+        let downlinks = Arc::new(Downlinks::new(clients, changed_tenants.clone()));
+        let retained = Retained { link, links: Arc::clone(&outbound.links) };
         Ok(Self {
-            deliverer: Arc::new(Deliverer {
-                store: outbound.store.clone(),
-                link,
-                links: Arc::clone(&outbound.links),
-                memory: memory(),
-                adjusted: deliver::adjusted(),
-                changed_tenants: deliver::changed_tenants(),
-            }),
-            live_devices: Arc::clone(&outbound.live_devices),
+            mqtt: Schedule::new(deliverer(Arc::new(retained)), IN_WORK_MAX, position),
+            lorawan: Schedule::new(deliverer(downlinks.clone()), DOWNLINKS_IN_WORK_MAX, position),
+            downlinks,
+            outbound,
+            adjusted,
+            changed_tenants,
             connections,
             records: log.subscribe(position + 1),
             checkpoint,
-            pending: Pending::reading_from(position),
-            in_work: FuturesUnordered::new(),
-            retries: Retries::default(),
             sweep: Sweep::Resting { until: Instant::now() },
         })
     }
@@ -96,17 +106,29 @@ impl Owner {
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(), StoreError> {
         let mut tick = interval(SAVE_INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ended = self.outbound.ended.lock().await;
         loop {
-            self.take_work();
+            self.mqtt.take_work();
+            self.lorawan.take_work();
             tokio::select! {
                 () = stop.cancelled() => {
                     self.save().await;
                     return Ok(());
                 }
-                Some((device, delivered)) = self.in_work.next() => self.finish(device, delivered),
+                (device, delivered) = self.mqtt.processed() => {
+                    if let Some((device, hint)) = self.mqtt.finish(device, delivered) {
+                        self.lorawan.take_over(device, hint);
+                    }
+                }
+                (device, delivered) = self.lorawan.processed() => {
+                    if let Some((device, hint)) = self.lorawan.finish(device, delivered) {
+                        self.mqtt.take_over(device, hint);
+                    }
+                }
                 connected = self.connections.changed() => self.on_connection(connected),
                 page = self.sweep.page() => self.on_page(page),
-                record = self.records.next(), if self.pending.has_room() => match record {
+                Some(device) = ended.recv() => self.on_downlink_ended(device),
+                record = self.records.next(), if self.mqtt.has_room() => match record {
                     Some(delivery) => self.on_delivery(delivery?),
                     None => return Err(StoreError::Unavailable("the log's subscription ended".to_owned())),
                 },
@@ -115,60 +137,38 @@ impl Owner {
         }
     }
 
-    fn take_work(&mut self) {
-        while self.in_work.len() < IN_WORK_MAX && self.deliverer.link.is_connected() {
-            let Some((device, hint)) = self.pending.take() else { return };
-            self.in_work.push(Arc::clone(&self.deliverer).deliver(device, hint).boxed());
-        }
-    }
-
-    fn finish(&mut self, device: DeviceRef, delivered: Delivered) {
-        match delivered {
-            Delivered::Stands { awaited } => {
-                let from = self.pending.done(device.clone());
-                for (channel, sent) in awaited.each() {
-                    // A command beside updates may stay unanswered for days. After a change of owners a sweep finds it.
-                    let from = if channel == Channel::Run { NO_POSITION } else { from };
-                    let awaited = Awaited { device: device.clone(), channel, from };
-                    self.retries.expect_answer(awaited, sent, Instant::now());
-                }
-            }
-            Delivered::Failed => self.pending.failed(device, Instant::now() + FAILURE_PAUSE),
-        }
-    }
-
     fn on_delivery(&mut self, delivery: Delivery) {
         match delivery {
-            Delivery::CaughtUp { position } => self.pending.read_to(position),
+            Delivery::CaughtUp { position } => self.read_to(position),
             Delivery::Record(raw) => {
                 if let Some(device) = hint(&raw) {
-                    self.pending.add(device, Hint::at(raw.position));
+                    self.mqtt.add(device, Hint::at(raw.position));
                 }
                 if let Some(campaign) = hints::with_other_windows(&raw) {
-                    self.deliverer.adjusted.insert((raw.key.tenant.clone(), campaign), raw.position);
+                    self.adjusted.insert((raw.key.tenant.clone(), campaign), raw.position);
                     self.sweep.request(Instant::now());
                 }
                 if hints::is_of_tenant(&raw) {
-                    self.deliverer.changed_tenants.insert(raw.key.tenant.clone(), raw.position);
-                    self.look_at_all_of(&raw.key.tenant);
+                    self.changed_tenants.insert(raw.key.tenant.clone(), raw.position);
+                    self.mqtt.look_at_all_of(&raw.key.tenant);
+                    self.lorawan.look_at_all_of(&raw.key.tenant);
+                    // The others follow.
+                    self.sweep.request(Instant::now());
                 }
-                self.pending.read_to(raw.position);
+                self.read_to(raw.position);
             }
         }
     }
 
-    /// Devices whose command is published come first: it may have to be taken back. The others follow with the sweep.
-    fn look_at_all_of(&mut self, tenant: &TenantId) {
-        let published = self
-            .deliverer
-            .memory
-            .iter()
-            .filter(|(key, published)| key.0.tenant == *tenant && published.fingerprint != Fingerprint::Nothing);
-        let published: Vec<DeviceRef> = published.map(|(key, _)| key.0.clone()).collect();
-        for device in published {
-            self.pending.add(device, Hint::look_again());
-        }
-        self.sweep.request(Instant::now());
+    /// A hint is first with the devices of MQTT, so those of LoRaWAN have none that is older than what both have read.
+    fn read_to(&mut self, position: u64) {
+        self.mqtt.read_to(position);
+        self.lorawan.read_to(position);
+    }
+
+    fn on_downlink_ended(&mut self, device: DeviceRef) {
+        self.downlinks.has_ended(&device);
+        self.lorawan.take_over(device, Hint::repeat(Channel::Commands, NO_POSITION));
     }
 
     /// A broker that was disconnected may have lost acknowledged messages: all known commands are published again, and recent removals too,
@@ -177,7 +177,7 @@ impl Owner {
         if !connected {
             return;
         }
-        let memory = &self.deliverer.memory;
+        let memory = self.mqtt.memory();
         let standing: HashSet<DeviceRef> = memory
             .iter()
             .filter(|(_, published)| published.fingerprint != Fingerprint::Nothing || published.at.elapsed() < LOSABLE)
@@ -186,7 +186,7 @@ impl Owner {
         memory.invalidate_all();
         tracing::info!(devices = standing.len(), "MQTT broker is back; publishing all current commands");
         for device in standing {
-            self.pending.add(device, Hint::look_again());
+            self.mqtt.add(device, Hint::look_again());
         }
     }
 
@@ -201,7 +201,7 @@ impl Owner {
             Ok(devices) => {
                 let last = devices.last().filter(|_| devices.len() >= SWEEP_PAGE).cloned();
                 for device in devices {
-                    self.pending.add(device, Hint::look_again());
+                    self.mqtt.add(device, Hint::look_again());
                 }
                 match last {
                     Some(last) => Sweep::Asking { page: self.ask(Some(last)), again },
@@ -212,26 +212,25 @@ impl Owner {
     }
 
     fn ask(&self, after: Option<DeviceRef>) -> BoxFuture<'static, Page> {
-        let live_devices = Arc::clone(&self.live_devices);
+        let live_devices = Arc::clone(&self.outbound.live_devices);
         async move { live_devices.live_devices(after.as_ref(), SWEEP_PAGE).await }.boxed()
     }
 
     async fn on_tick(&mut self) {
         let now = Instant::now();
-        self.pending.wake(now);
-        while let Some(Awaited { device, channel, from }) = self.retries.take_due(now) {
-            self.pending.add(device, Hint::repeat(channel, from));
-        }
-        if matches!(self.sweep, Sweep::Resting { until } if until <= now) && self.pending.has_room() {
+        self.mqtt.wake(now);
+        self.lorawan.wake(now);
+        if matches!(self.sweep, Sweep::Resting { until } if until <= now) && self.mqtt.has_room() {
             self.sweep = Sweep::Asking { page: self.ask(None), again: false };
         }
-        metrics::gauge!("waybill_mqtt_outbound_pending").set(self.pending.len() as f64);
+        metrics::gauge!("waybill_mqtt_outbound_pending").set(self.mqtt.waiting() as f64);
+        metrics::gauge!("waybill_lorawan_outbound_pending").set(self.lorawan.waiting() as f64);
         self.save().await;
     }
 
     /// Stores the position from which the next owner must continue, so that it repeats unanswered commands.
     async fn save(&mut self) {
-        self.checkpoint.save(self.retries.followed(self.pending.followed())).await;
+        self.checkpoint.save(self.mqtt.followed().min(self.lorawan.followed())).await;
     }
 }
 

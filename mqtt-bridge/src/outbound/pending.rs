@@ -139,6 +139,15 @@ impl Pending {
         entry.hint.from
     }
 
+    /// The device is not processed here: takes it out, with all of its hints.
+    pub(super) fn remove(&mut self, device: &DeviceRef) -> Option<Hint> {
+        let Entry { mut hint, newer, .. } = self.entries.remove(device)?;
+        if let Some(newer) = newer {
+            hint.merge(newer);
+        }
+        Some(hint)
+    }
+
     /// The device could not be processed and waits until then.
     pub(super) fn failed(&mut self, device: DeviceRef, until: Instant) {
         let Some(entry) = self.entries.get_mut(&device) else { return };
@@ -221,6 +230,16 @@ mod tests {
         assert_eq!(pending.take(), None);
         pending.wake(now + Duration::from_secs(1));
         assert_eq!(pending.take(), Some((device("d-1"), Hint::at(5))));
+    }
+
+    #[test]
+    fn a_device_that_belongs_elsewhere_leaves_with_all_of_its_hints() {
+        let mut pending = Pending::default();
+        hinted(&mut pending, "d-1", 5);
+        pending.take();
+        hinted(&mut pending, "d-1", 9);
+        assert_eq!(pending.remove(&device("d-1")), Some(Hint { from: 5, to: 9, force: Force::default() }));
+        assert_eq!((pending.len(), pending.followed()), (0, 9));
     }
 
     #[test]

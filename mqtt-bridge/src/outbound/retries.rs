@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::DeviceRef;
+use super::deliver::Sent;
 use crate::topics::Channel;
 
 /// First wait for an answer; doubles up to the longest.
@@ -34,12 +35,18 @@ pub(super) struct Retries {
 }
 
 impl Retries {
-    /// Schedules the device again, in case it does not answer in time. `sent` counts how often this command was sent.
-    pub(super) fn expect_answer(&mut self, awaited: Awaited, sent: u32, now: Instant) {
+    /// Schedules the device again, in case it does not answer in time.
+    pub(super) fn expect_answer(&mut self, awaited: Awaited, sent: Sent, now: Instant) {
+        let Sent { times, answer_within } = sent;
+        let wait = ANSWER_WAIT.saturating_mul(1 << times.saturating_sub(1).min(8)).min(ANSWER_WAIT_MAX);
+        self.come_back(awaited, now + wait.max(answer_within));
+    }
+
+    /// Schedules the device again. Above the bound a sweep finds it.
+    pub(super) fn come_back(&mut self, awaited: Awaited, at: Instant) {
         if self.due.len() < WAITING_MAX {
-            let wait = ANSWER_WAIT.saturating_mul(1 << sent.saturating_sub(1).min(8)).min(ANSWER_WAIT_MAX);
             self.count += 1;
-            self.due.insert((now + wait, self.count), awaited);
+            self.due.insert((at, self.count), awaited);
         }
     }
 
@@ -62,17 +69,25 @@ mod tests {
     use super::super::pending::NO_POSITION;
     use super::*;
 
+    fn sent(times: u32) -> Sent {
+        Sent { times, answer_within: Duration::ZERO }
+    }
+
     #[tokio::test]
     async fn each_wait_is_longer() {
         let device = DeviceRef { tenant: TenantId::new("acme").unwrap(), device: DeviceId::new("d").unwrap() };
         let awaited = Awaited { device, channel: Channel::Commands, from: 7 };
         let (mut retries, now) = (Retries::default(), Instant::now());
-        retries.expect_answer(awaited.clone(), 1, now);
-        retries.expect_answer(awaited.clone(), 2, now);
+        retries.expect_answer(awaited.clone(), sent(1), now);
+        retries.expect_answer(awaited.clone(), sent(2), now);
         assert_eq!(retries.take_due(now + Duration::from_secs(29)), None);
-        assert_eq!(retries.take_due(now + Duration::from_secs(31)), Some(awaited));
+        assert_eq!(retries.take_due(now + Duration::from_secs(31)), Some(awaited.clone()));
         assert_eq!(retries.take_due(now + Duration::from_secs(59)), None);
         assert!(retries.take_due(now + Duration::from_secs(60)).is_some());
+        let slow = Sent { answer_within: Duration::from_secs(3_600), ..sent(1) };
+        retries.expect_answer(awaited, slow, now);
+        assert_eq!(retries.take_due(now + Duration::from_secs(3_599)), None);
+        assert!(retries.take_due(now + Duration::from_secs(3_600)).is_some());
     }
 
     #[tokio::test]
@@ -80,9 +95,13 @@ mod tests {
         let device = DeviceRef { tenant: TenantId::new("acme").unwrap(), device: DeviceId::new("d").unwrap() };
         let (mut retries, now) = (Retries::default(), Instant::now());
         assert_eq!(retries.followed(20), 20);
-        retries.expect_answer(Awaited { device: device.clone(), channel: Channel::Run, from: NO_POSITION }, 1, now);
+        retries.expect_answer(
+            Awaited { device: device.clone(), channel: Channel::Run, from: NO_POSITION },
+            sent(1),
+            now,
+        );
         assert_eq!(retries.followed(20), 20, "a sweep finds commands that no hint names");
-        retries.expect_answer(Awaited { device, channel: Channel::Commands, from: 7 }, 1, now);
+        retries.expect_answer(Awaited { device, channel: Channel::Commands, from: 7 }, sent(1), now);
         assert_eq!(retries.followed(20), 6);
         while retries.take_due(now + ANSWER_WAIT).is_some() {}
         assert_eq!(retries.followed(20), 20);
