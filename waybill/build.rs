@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../event-store/golden/feed").canonicalize()?;
+    let package = env::var_os("CARGO_MANIFEST_DIR").ok_or_else(|| io::Error::other("no CARGO_MANIFEST_DIR"))?;
+    let golden = Path::new(&package).join("../event-store/golden/feed").canonicalize()?;
     println!("cargo::rerun-if-changed={}", golden.display());
     let mut files = fs::read_dir(&golden)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
     files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));

@@ -216,7 +216,15 @@ impl Managers {
         let projections = read_side.projections.clone();
         self.part
             .run(async move {
-                process_managers::start(store, db, projections, None, process_managers::Options::default(), &tasks);
+                process_managers::start(
+                    store,
+                    db,
+                    projections,
+                    None,
+                    None,
+                    process_managers::Options::default(),
+                    &tasks,
+                );
                 Ok(())
             })
             .await

@@ -12,6 +12,7 @@ mod get;
 mod history;
 mod launch;
 mod list;
+mod lorawan;
 mod members;
 mod model;
 mod parts;
@@ -44,6 +45,10 @@ pub(crate) use get::{__path_get_campaign, get_campaign, row as campaign_row};
 pub(crate) use history::{__path_campaign_history, campaign_history};
 pub(crate) use launch::launch;
 pub(crate) use list::{__path_list_campaigns, list_campaigns};
+pub(crate) use lorawan::{
+    __path_campaign_lorawan_deployment, __path_campaign_lorawan_deployments, campaign_lorawan_deployment,
+    campaign_lorawan_deployments,
+};
 pub(crate) use members::{__path_campaign_device, __path_campaign_devices, campaign_device, campaign_devices};
 pub(crate) use parts::{Preconditions as PreconditionsSchema, TargetFilters as TargetFiltersSchema};
 pub(crate) use preview::{

@@ -107,6 +107,8 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(campaigns::campaign_devices))
         .routes(routes!(campaigns::campaign_device))
         .routes(routes!(campaigns::campaign_gates))
+        .routes(routes!(campaigns::campaign_lorawan_deployments))
+        .routes(routes!(campaigns::campaign_lorawan_deployment))
         .routes(routes!(campaigns::what_if))
         .routes(routes!(campaigns::campaign_history))
         .routes(routes!(updates::request_update))

@@ -20,6 +20,8 @@ pub enum ClaimKind {
     LorawanDevEui,
     /// A resource that a client created under an idempotency key.
     IdempotencyKey,
+    /// The EUI of a device that takes part in a FUOTA deployment, which owns the claim.
+    FuotaSession,
 }
 
 /// `{kind}-{value}`, or a hash of the value where it is no literal subject token.
@@ -31,6 +33,7 @@ impl ClaimId {
         let kind = match kind {
             ClaimKind::LorawanDevEui => "dev_eui",
             ClaimKind::IdempotencyKey => "idem",
+            ClaimKind::FuotaSession => "fuota",
         };
         let literal = !value.is_empty()
             && value.len() <= LITERAL_MAX_BYTES

@@ -57,7 +57,7 @@ pub use credentials::{
     CREDENTIALS_LIVE_MAX, Credential, Credentials, ENDED_CREDENTIALS_KEPT_MAX, NewCredential, SelfRegistration,
 };
 pub use desired::Desired;
-pub use eligibility::{Candidate, Exclusion, Overrides, QUEUE_GRANTED_MAX, QUEUE_MAX, exclusion};
+pub use eligibility::{Candidate, Exclusion, Overrides, QUEUE_GRANTED_MAX, QUEUE_MAX, exclusion, image_max_bytes};
 pub use events::DeviceEvent;
 pub use mark::{AppliedMarks, Arrival, Mark, MarkTopic};
 pub use messages::{Info, OfflineCause, Presence, Report, ReportStatus};
@@ -78,7 +78,8 @@ pub use remote_command::{
 };
 pub use update::Update;
 pub use update_spec::{
-    BACKOFF_MAX_S, CampaignRef, FirmwareSnapshot, Limits, UpdateKind, UpdateRef, UpdateSpec, goes_first,
+    BACKOFF_MAX_S, CampaignRef, FirmwareSnapshot, LORAWAN_DISPATCH_MIN_S, LORAWAN_DOWNLOADING_MIN_S,
+    LORAWAN_PHASE_MIN_S, LORAWAN_TOTAL_MIN_S, Limits, UpdateKind, UpdateRef, UpdateSpec, goes_first,
 };
 
 use crate::decider::Decider;
@@ -261,6 +262,7 @@ impl Decider for Device {
             (Lifecycle::Active, C::CancelCommand { n }) => self.cancel_command(now, *n),
             (Lifecycle::Active, C::ExpireCommand { n }) => Ok(self.expire_command(now, *n)),
             (Lifecycle::Active, C::ReportCommand { report, arrival }) => Ok(self.report_command(now, report, *arrival)),
+            (Lifecycle::Active, C::ReportTransfer { report }) => Ok(self.report_transfer(now, report)),
             (Lifecycle::Active, C::Report { report, arrival }) => Ok(self.report(now, report, *arrival)),
             (Lifecycle::Active, C::ReportPresence { presence, arrival }) => {
                 Ok(self.report_presence(now, presence, *arrival))
@@ -327,6 +329,7 @@ impl Device {
             versions: &self.versions,
             boot_slots: self.boot_slots,
             waiting_updates: self.waiting_updates(),
+            image_max_bytes: image_max_bytes(self.profile.transport, None),
         }
     }
 }

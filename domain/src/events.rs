@@ -7,8 +7,10 @@ pub use crate::campaign::CampaignEvent;
 pub use crate::claim::ClaimEvent;
 pub use crate::device::DeviceEvent;
 pub use crate::firmware::FirmwareEvent;
+pub use crate::fuota::FuotaEvent;
 pub use crate::group::GroupEvent;
 pub use crate::ledger::LedgerEvent;
+pub use crate::lorawan_profile::LorawanProfileEvent;
 pub use crate::member::MemberEvent;
 pub use crate::plan::PlanEvent;
 pub use crate::registration_token::RegistrationTokenEvent;
@@ -29,6 +31,8 @@ pub enum AnyEvent {
     Tenant(TenantEvent),
     Member(MemberEvent),
     ApiKey(ApiKeyEvent),
+    Fuota(FuotaEvent),
+    LorawanProfile(LorawanProfileEvent),
 }
 
 /// The aggregate types and the event types each of them writes, with schema versions.
@@ -46,6 +50,8 @@ pub fn catalogue() -> Vec<(&'static str, &'static [(&'static str, u16)])> {
         (crate::tenant::Tenant::TYPE, TenantEvent::TYPES),
         (crate::member::Member::TYPE, MemberEvent::TYPES),
         (crate::api_key::ApiKey::TYPE, ApiKeyEvent::TYPES),
+        (crate::fuota::FuotaDeployment::TYPE, FuotaEvent::TYPES),
+        (crate::lorawan_profile::LorawanProfile::TYPE, LorawanProfileEvent::TYPES),
     ]
 }
 
@@ -70,6 +76,7 @@ pub fn ends(name: &str) -> Option<&'static str> {
             Some("the command")
         }
         "campaign.finished" | "campaign.cancelled" | "campaign.deleted" => Some("the campaign"),
+        "fuota.completed" | "fuota.aborted" => Some("the transfer"),
         "device.decommissioned" => Some("the device's service"),
         "firmware.deleted" => Some("the firmware"),
         "device.credential_revoked" => Some("the credential"),

@@ -14,9 +14,10 @@ pub use metadata::{FirmwareBytes, FirmwareMetadata, UpdateType};
 
 use crate::decider::Decider;
 use crate::device::{FirmwareSnapshot, Update};
-use crate::ids::{CampaignId, FirmwareId};
+use crate::ids::{CampaignId, FirmwareId, TenantId};
 use crate::rejection::Rejection;
 use crate::thread::{Point, Thread};
+use crate::values::Sha256Digest;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
@@ -128,6 +129,11 @@ pub const FIRMWARE: Thread = Thread(0);
 pub const TAKEN_AWAY: Point = Point(0);
 
 crate::aggregate!(Firmware, "firmware", FirmwareCommand, FirmwareEvent);
+
+/// Name of the bytes in the store of objects: by tenant and content.
+pub fn object_name(tenant: &TenantId, id: FirmwareId, sha256: &Sha256Digest) -> String {
+    format!("{tenant}/{id}/{sha256}")
+}
 
 impl Firmware {
     pub fn apply(&mut self, event: &FirmwareEvent) {

@@ -19,6 +19,8 @@ pub const DEVICE_ID_MAX_BYTES: usize = 64;
 pub const GROUP_ID_MAX_BYTES: usize = 64;
 /// Longest name of a secret, in bytes.
 pub const SECRET_NAME_MAX_BYTES: usize = 64;
+/// Longest id of a device profile, in bytes.
+pub const DEVICE_PROFILE_ID_MAX_BYTES: usize = 100;
 /// Longest actor, in bytes.
 pub const ACTOR_MAX_BYTES: usize = 128;
 /// Device ids that name routes of the API and can't name devices.
@@ -152,6 +154,18 @@ text_id!(
     |text| all_bytes(text, SECRET_NAME_MAX_BYTES, lower_or_digit, |b| lower_or_digit(b) || matches!(b, b'_' | b'-'))
 );
 text_id!(
+    /// A device profile of a ChirpStack: `[A-Za-z0-9][A-Za-z0-9-]{0,99}`. They are UUIDs.
+    DeviceProfileId,
+    "device profile id",
+    "[A-Za-z0-9][A-Za-z0-9-]{0,99}",
+    |text| all_bytes(
+        text,
+        DEVICE_PROFILE_ID_MAX_BYTES,
+        |b| b.is_ascii_alphanumeric(),
+        |b| b.is_ascii_alphanumeric() || b == b'-'
+    )
+);
+text_id!(
     /// Sender of a command: an opaque id such as `user:42`, `device`, `process-manager:rollout`. Never a person's name or address.
     Actor,
     "actor",
@@ -182,6 +196,11 @@ uuid_id!(
     /// A member of a tenant; see [`MemberId::of`].
     MemberId,
     "member id"
+);
+uuid_id!(
+    /// A deployment of an image to LoRaWAN devices; see [`DeploymentPlan::id`](crate::fuota::DeploymentPlan::id).
+    FuotaDeploymentId,
+    "FUOTA deployment id"
 );
 uuid_id!(
     /// An API key.

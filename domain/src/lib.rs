@@ -14,10 +14,13 @@ pub mod device;
 pub mod events;
 pub mod few;
 pub mod firmware;
+pub mod fuota;
 pub mod group;
 pub mod ids;
 pub mod key;
 pub mod ledger;
+pub mod lorawan;
+pub mod lorawan_profile;
 pub mod member;
 pub mod plan;
 pub mod planning;
@@ -39,8 +42,8 @@ mod words;
 pub use actor::{ActorKind, Person};
 pub use decider::{CommandOf, Decider, Timed};
 pub use ids::{
-    Actor, ApiKeyId, CampaignId, CommandId, CredentialId, DeviceId, FirmwareId, GroupId, MemberId, RegistrationTokenId,
-    SecretName, TenantId, UpdateId,
+    Actor, ApiKeyId, CampaignId, CommandId, CredentialId, DeviceId, DeviceProfileId, FirmwareId, FuotaDeploymentId,
+    GroupId, MemberId, RegistrationTokenId, SecretName, TenantId, UpdateId,
 };
 pub use key::{AggregateKey, Key};
 pub use rejection::{Rejection, RejectionKind};

@@ -131,6 +131,12 @@ rejections! {
     WaveNotDue { wave: u16, open_wave: u16, reason: String } => Conflict, "wave_not_due", "{reason}";
     PlanMismatch => Conflict, "plan_mismatch", "the plan is not the one that was requested";
 
+    DeploymentUnknown => Unknown, "deployment_unknown", "no such FUOTA deployment";
+    DeploymentCreatedOtherwise { chirpstack_id: String } => Conflict, "deployment_created_otherwise", "the FUOTA deployment was created as {chirpstack_id}";
+    DeploymentNotCreated => Conflict, "deployment_not_created", "the FUOTA deployment was not created";
+    DeploymentNotEnded => Conflict, "deployment_not_ended", "the FUOTA deployment has not ended";
+    DeploymentEnded => Conflict, "deployment_ended", "the FUOTA deployment has ended";
+
     GroupUnknown => Unknown, "group_unknown", "no such group";
     GroupExists => Conflict, "group_exists", "a group with this id exists with other data";
     GroupInUse { campaigns: Vec<CampaignId> } => Conflict, "group_in_use", "campaigns under way target the group: {}" (listed(.campaigns));

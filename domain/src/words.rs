@@ -28,7 +28,9 @@ use crate::device::{
     Reachability, ReportStatus, SyncState, UpdateKind, UpdateOperation, WaitReason,
 };
 use crate::firmware::{FirmwareStatus, UpdateType};
+use crate::fuota::{DeploymentPhase, MulticastClass, TransferOutcome};
 use crate::group::GroupKind;
+use crate::lorawan::Region;
 use crate::registration_token::RegistrationTokenStatus;
 use crate::rollback::RollbackObstacle;
 use crate::tenant::TenantStatus;
@@ -43,12 +45,15 @@ words!(
     CommandReportStatus,
     CommandState,
     Day,
+    DeploymentPhase,
     DeviceOperation,
     Exclusion,
     FirmwareStatus,
     GateKind,
     GroupKind,
     Lifecycle,
+    MulticastClass,
+    Region,
     LorawanKey,
     RollbackObstacle,
     OperatorCommand,
@@ -60,6 +65,7 @@ words!(
     Strategy,
     SyncState,
     TenantStatus,
+    TransferOutcome,
     Transport,
     UpdateKind,
     UpdateOperation,
@@ -86,6 +92,7 @@ mod tests {
         agrees(CommandReportStatus::all(), CommandReportStatus::word);
         agrees(CommandState::all(), CommandState::word);
         agrees(Day::all(), Day::word);
+        agrees(DeploymentPhase::all(), DeploymentPhase::word);
         agrees(Exclusion::all(), Exclusion::word);
         agrees(FirmwareStatus::all(), FirmwareStatus::word);
         agrees(GroupKind::all(), GroupKind::word);
@@ -95,8 +102,10 @@ mod tests {
         agrees(Priority::all(), Priority::word);
         agrees(Reachability::all(), Reachability::word);
         agrees(RegistrationTokenStatus::all(), RegistrationTokenStatus::word);
+        agrees(Region::all(), Region::word);
         agrees(ReportStatus::all(), ReportStatus::word);
         agrees(Strategy::all(), Strategy::word);
+        agrees(TransferOutcome::all(), TransferOutcome::word);
         agrees(LorawanKey::all(), LorawanKey::word);
         agrees(SyncState::all(), SyncState::word);
         agrees(Transport::all(), Transport::word);

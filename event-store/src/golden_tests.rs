@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use domain::claim::{Claim, ClaimCommand, ClaimEvent};
 use domain::decider::EventTypes;
 use domain::events::{
-    ApiKeyEvent, CampaignEvent, DeviceEvent, FirmwareEvent, LedgerEvent, PlanEvent, RegistrationTokenEvent,
+    ApiKeyEvent, CampaignEvent, DeviceEvent, FirmwareEvent, FuotaEvent, LedgerEvent, LorawanProfileEvent, PlanEvent,
+    RegistrationTokenEvent,
 };
 use domain::{Actor, AggregateKey, CommandId, Decider, Sealed, TenantId};
 use serde_json::value::RawValue;
@@ -66,6 +67,8 @@ fn every_event_type_and_schema_has_its_file() {
     check_events::<ClaimEvent>();
     check_events::<RegistrationTokenEvent>();
     check_events::<ApiKeyEvent>();
+    check_events::<FuotaEvent>();
+    check_events::<LorawanProfileEvent>();
 }
 
 #[test]

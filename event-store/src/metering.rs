@@ -51,6 +51,8 @@ const AGGREGATES: &[Labels] = &[
     &[("aggregate", "group")],
     &[("aggregate", "registration_token")],
     &[("aggregate", "api_key")],
+    &[("aggregate", "fuota_deployment")],
+    &[("aggregate", "lorawan_profile")],
 ];
 
 const METRICS: [Metric; 6] = [

@@ -9,6 +9,7 @@ mod causes;
 mod command_deadlines;
 mod deadlines;
 mod drift;
+mod fuota;
 mod gates;
 pub mod metrics;
 mod network;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_store::{EventStore, SecretStore};
+use object_store::ObjectStore;
 use projections::{Db, Projections};
 use runtime::lifecycle::Tasks;
 
@@ -94,6 +96,9 @@ pub(crate) struct Context {
     pub(crate) secrets: Option<SecretStore>,
     pub(crate) network: Arc<network::Workers>,
     pub(crate) imports: network::import::Seen,
+    /// The images of firmware; without them none is sent to LoRaWAN devices.
+    pub(crate) objects: Option<Arc<dyn ObjectStore>>,
+    pub(crate) fuota: Arc<fuota::Workers>,
     pub(crate) tasks: Tasks,
 }
 
@@ -103,6 +108,7 @@ pub fn start(
     db: Db,
     projections: Projections,
     secrets: Option<SecretStore>,
+    objects: Option<Arc<dyn ObjectStore>>,
     options: Options,
     tasks: &Tasks,
 ) -> Pulse {
@@ -118,6 +124,8 @@ pub fn start(
         secrets,
         network: Arc::default(),
         imports: network::import::Seen::default(),
+        objects,
+        fuota: Arc::default(),
         tasks: tasks.clone(),
     });
     tasks
@@ -152,6 +160,7 @@ pub fn start(
     );
     tasks
         .spawn("network process manager", reconciler::run(context.clone(), tasks.token().clone(), network::RECONCILER));
+    tasks.spawn("FUOTA process manager", reconciler::run(context.clone(), tasks.token().clone(), fuota::RECONCILER));
     tasks.spawn(
         "network import process manager",
         reconciler::run(context.clone(), tasks.token().clone(), network::import::RECONCILER),

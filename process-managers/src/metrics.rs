@@ -19,6 +19,7 @@ const METRICS: [Metric; 5] = [
             &[("process_manager", "withdrawals")],
             &[("process_manager", "presence")],
             &[("process_manager", "network")],
+            &[("process_manager", "fuota")],
             &[("process_manager", "aggregate")],
         ],
     ),

@@ -7,7 +7,7 @@
 
 mod copy;
 pub(crate) mod import;
-mod pause;
+pub(crate) mod pause;
 mod server;
 mod sweep;
 mod sync;
@@ -22,6 +22,7 @@ use projections::network::{self, ConnectedTenant};
 use crate::Context;
 use crate::reconciler::{Progress, ReconcileError, Reconciler};
 
+pub(crate) use server::{Server, ServerError, plain};
 pub(crate) use workers::Workers;
 
 /// Tenants read at a time.

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use domain::decider::EventTypes;
 use domain::events::{
-    ApiKeyEvent, CampaignEvent, ClaimEvent, DeviceEvent, FirmwareEvent, GroupEvent, LedgerEvent, MemberEvent,
-    PlanEvent, RegistrationTokenEvent, TenantEvent,
+    ApiKeyEvent, CampaignEvent, ClaimEvent, DeviceEvent, FirmwareEvent, FuotaEvent, GroupEvent, LedgerEvent,
+    LorawanProfileEvent, MemberEvent, PlanEvent, RegistrationTokenEvent, TenantEvent,
 };
 use event_store::{RawRecord, Record, RecordRef, StoreError};
 
@@ -20,6 +20,8 @@ pub(crate) enum Events {
     Group(Vec<GroupEvent>),
     Tenant(Vec<TenantEvent>),
     RegistrationToken(Vec<RegistrationTokenEvent>),
+    Fuota(Vec<FuotaEvent>),
+    LorawanProfile(Vec<LorawanProfileEvent>),
     /// Of an aggregate that no read model shows. They are decoded to find events that this program doesn't know.
     Unshown,
     /// Not decoded.
@@ -76,6 +78,8 @@ impl Decoded {
             "group" => Events::Group(record.decode_events(raw.position)?),
             "tenant" => Events::Tenant(record.decode_events(raw.position)?),
             "registration_token" => Events::RegistrationToken(record.decode_events(raw.position)?),
+            "fuota_deployment" => Events::Fuota(record.decode_events(raw.position)?),
+            "lorawan_profile" => Events::LorawanProfile(record.decode_events(raw.position)?),
             "claim" => unshown::<ClaimEvent>(raw, record)?,
             "member" => unshown::<MemberEvent>(raw, record)?,
             "api_key" => unshown::<ApiKeyEvent>(raw, record)?,

@@ -12,8 +12,10 @@ mod device_row;
 pub mod devices;
 pub mod firmware;
 pub mod firmware_catalog;
+pub mod fuota;
 pub mod groups;
 pub mod history;
+pub mod lorawan_profiles;
 pub mod network;
 mod pauses;
 pub mod preconditions;
@@ -44,7 +46,7 @@ use crate::memory::Memory;
 use crate::read_model::{ReadModel, SweepPlace};
 use crate::table::Rows;
 
-const TABLE_GROUPS: [&[&str]; 13] = [
+const TABLE_GROUPS: [&[&str]; 15] = [
     tenants::TABLES,
     registration_tokens::TABLES,
     devices::TABLES,
@@ -58,6 +60,8 @@ const TABLE_GROUPS: [&[&str]; 13] = [
     versions::TABLES,
     rollbacks::TABLES,
     statistics::TABLES,
+    lorawan_profiles::TABLES,
+    fuota::TABLES,
 ];
 
 pub(crate) struct FleetModel;
@@ -86,9 +90,13 @@ impl ReadModel for FleetModel {
                 .iter()
                 .any(|event| matches!(event, FirmwareEvent::Pinned { .. } | FirmwareEvent::Unpinned { .. })),
             Events::Campaign(_) | Events::Plan(_) | Events::Ledger(_) => true,
-            Events::Group(_) | Events::Tenant(_) | Events::RegistrationToken(_) | Events::Unshown | Events::Unread => {
-                false
-            }
+            Events::Group(_)
+            | Events::Tenant(_)
+            | Events::RegistrationToken(_)
+            | Events::Fuota(_)
+            | Events::LorawanProfile(_)
+            | Events::Unshown
+            | Events::Unread => false,
         }
     }
 
@@ -139,6 +147,8 @@ async fn apply_together(connection: &mut PgConnection, batch: &[Decoded], memory
     groups::apply_all(connection, batch).await?;
     tenants::apply_all(connection, batch).await?;
     registration_tokens::apply_all(connection, batch).await?;
+    lorawan_profiles::apply_all(connection, batch).await?;
+    fuota::apply_all(connection, batch).await?;
     campaigns::apply_all(connection, batch).await?;
     rollout::apply(connection, memory, batch, &mut devices, &mut tally).await?;
     tally.save(connection, memory).await?;

@@ -41,9 +41,9 @@ pub mod watermark;
 pub use compare::compare;
 pub use db::{Db, DbError, ReadTx};
 pub use fleet::{
-    campaigns, deadlines, device_commands, devices, firmware, firmware_catalog, groups, history, network,
-    preconditions, reach, registration_tokens, rollback_need, rollbacks, rollout, schedule, selection, statistics,
-    tenants, updates, withdrawals,
+    campaigns, deadlines, device_commands, devices, firmware, firmware_catalog, fuota, groups, history,
+    lorawan_profiles, network, preconditions, reach, registration_tokens, rollback_need, rollbacks, rollout, schedule,
+    selection, statistics, tenants, updates, withdrawals,
 };
 pub use rebuild::rebuild;
 pub use runner::{Unparked, unpark};

@@ -8,7 +8,9 @@ use domain::device::{
     CodeClass, CommandReportStatus, CommandState, Exclusion, Lifecycle, Outcome, Reachability, SyncState, UpdateKind,
     WaitReason,
 };
+use domain::fuota::{DeploymentPhase, MulticastClass, TransferOutcome};
 use domain::group::GroupKind;
+use domain::lorawan::Region;
 use domain::values::{Priority, Transport};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -148,12 +150,16 @@ words!(
     CodeClass,
     CommandReportStatus,
     CommandState,
+    DeploymentPhase,
     Exclusion,
     GroupKind,
     Lifecycle,
+    MulticastClass,
     Outcome,
     Priority,
     Reachability,
+    Region,
+    TransferOutcome,
     SyncState,
     Transport,
     UpdateKind,

@@ -1,4 +1,5 @@
-//! The documents as their readers use them: every `sh` block of the README and the docs runs against `waybill up`, as written.
+//! The documents as their readers use them: every `sh` block of the README and the docs runs against `waybill up`, as written,
+//! and every `js` block as a page would run it.
 //!
 //! A block that can't run here stands behind a comment `<!-- not run: why -->`. One that needs a state of its own names it:
 //! `<!-- run with: COMMAND -->` runs the command of `documentation/seed.sh` before the block, `<!-- run each line with: COMMAND -->` before
@@ -10,7 +11,7 @@ mod place;
 
 use std::fmt::Write;
 
-use blocks::{Block, Run};
+use blocks::{Block, Language, Run};
 use place::Place;
 
 /// Documents with blocks, in the order in which they run: what one changes is there for the next.
@@ -61,7 +62,11 @@ fn every_document_with_commands_is_tested() {
 /// One shell for a document, so that a block finds what earlier ones have set.
 fn script(shell: &str, blocks: &[Block]) -> String {
     let mut script = format!("{shell}\nsource \"$SEED\"\n");
-    for Block { place, text, run } in blocks {
+    for Block { place, language, text, run } in blocks {
+        let text = match language {
+            Language::Shell => text.clone(),
+            Language::JavaScript => format!("page <<'END_OF_SCRIPT'\n{text}END_OF_SCRIPT\n"),
+        };
         let lines: Vec<&str> = text.lines().filter(|line| !is_placeholder(line)).collect();
         writeln!(script, "echo '## {place}'").unwrap();
         match run {

@@ -29,6 +29,8 @@ const SECRETS: [&str; 8] = [
     "--master-key",
     MASTER_KEY,
 ];
+/// Most different filters of the open streams of one campaign.
+const FILTERS_MAX: usize = 64;
 /// Devices that change together.
 const MANY: usize = 60;
 
@@ -86,6 +88,7 @@ async fn streams_tell_what_changed_and_end_with_the_right_to_them() {
     tells_what_changed(&admin, &campaign).await;
     resumes_without_a_gap(&admin, &campaign).await;
     refuses_what_it_should(&world, &admin, &campaign).await;
+    different_filters_are_limited(&admin, &campaign).await;
     a_ticket_counts_once(&world, &admin, &campaign).await;
     rights_that_end_end_streams(&world, &admin, &campaign).await;
     // Clients that left are forgotten.
@@ -222,6 +225,41 @@ async fn refuses_what_it_should(world: &World, admin: &ApiClient, campaign: &str
     hold(admin, "d-1").await;
     release(admin, "d-1").await;
     assert!(foreign.is_silent(Duration::from_millis(600)).await);
+}
+
+/// Streams with the same filter count once, and one that closes makes room.
+async fn different_filters_are_limited(admin: &ApiClient, campaign: &str) {
+    const TYPES: [&str; 7] = [
+        "campaign.paused",
+        "campaign.resumed",
+        "update.accepted",
+        "update.confirmed",
+        "update.dispatched",
+        "update.failed",
+        "update.queued",
+    ];
+    let filter = |n: usize| {
+        let types: Vec<&str> =
+            TYPES.iter().enumerate().filter(|(bit, _)| n >> bit & 1 == 1).map(|(_, name)| *name).collect();
+        format!("?campaign_id={campaign}&types={}", types.join(","))
+    };
+    let mut open = Vec::new();
+    for n in 1..=FILTERS_MAX {
+        open.push(Listener::open(admin, &filter(n)).await);
+    }
+    Listener::open(admin, &filter(1)).await.until("hello").await;
+    let surplus = format!("/events/stream{}", filter(FILTERS_MAX + 1));
+    let url = format!("{}/api/v1{surplus}", admin.base());
+    let refused = admin.http().get(url).bearer_auth(admin.token()).send().await.unwrap();
+    assert_eq!(refused.status().as_u16(), 429);
+    assert!(refused.headers().contains_key("retry-after"));
+    assert!(refused.text().await.unwrap().contains("too_many_streams"));
+    open.clear();
+    let deadline = Instant::now() + ENDED_WITHIN;
+    while status(admin.base(), &surplus, admin.token(), None).await != 200 {
+        assert!(Instant::now() < deadline, "closed streams still count");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 async fn a_ticket_counts_once(world: &World, admin: &ApiClient, campaign: &str) {

@@ -30,6 +30,7 @@ mod field_failures;
 mod flooding;
 mod frozen;
 mod full;
+mod fuota;
 mod groups;
 mod hostile;
 mod identity;

@@ -76,6 +76,7 @@ async fn wrong_requests(world: &World, secrets: &[Secret]) -> Vec<(String, Strin
             let requests = [
                 authorized("/api/v1/campaigns?nonsense=1"),
                 authorized("/api/v1/tenants/other/devices"),
+                http.get(format!("{base}/api/v1/events/stream?types=nonsense&ticket={shown}")),
                 http.post(format!("{base}/api/v1/device-registrations"))
                     .bearer_auth(shown)
                     .json(&json!({"device_id": "x y"})),
@@ -106,10 +107,12 @@ async fn issued(world: &World, api: &ApiClient) -> Vec<Secret> {
     let firmware = world.firmware(api, "2.0.0").await;
     let link = api.get(&format!("/firmware/{firmware}/download")).await.unwrap();
     let link = text(&link, "download_url");
+    let ticket = api.post("/auth/stream-ticket", &Value::Null).await.unwrap();
     vec![
         Secret("a user's token", api.token().to_owned()),
         Secret("a device's token", text(&credential, "token")),
         Secret("a registration token", text(&registration, "token")),
+        Secret("a ticket of a stream", text(&ticket, "ticket")),
         Secret("a download link", link.rsplit('/').next().unwrap().to_owned()),
     ]
 }

@@ -6,8 +6,10 @@ use domain::campaign::Campaign;
 use domain::device::Device;
 use domain::events::without_hidden;
 use domain::firmware::Firmware;
+use domain::fuota::FuotaDeployment;
 use domain::group::Group;
 use domain::ledger::Ledger;
+use domain::lorawan_profile::LorawanProfile;
 use domain::{AggregateKey, Decider, TenantId};
 use event_store::position::{InvalidPosition, WrittenPosition};
 use event_store::{At, Delivery, EventStore, Log, RawRecord, Record};
@@ -84,11 +86,14 @@ fn check_id(kind: &str, id: &str) -> Result<()> {
         "device" => {
             id.parse::<domain::DeviceId>()?;
         }
-        "firmware" | "campaign" | "rollout_ledger" | "registration_token" | "api_key" => {
+        "firmware" | "campaign" | "rollout_ledger" | "registration_token" | "api_key" | "fuota_deployment" => {
             id.parse::<uuid::Uuid>()?;
         }
         "group" => {
             id.parse::<domain::GroupId>()?;
+        }
+        "lorawan_profile" => {
+            id.parse::<domain::DeviceProfileId>()?;
         }
         "campaign_plan" => {
             let (plan, index) = id.rsplit_once('-').context("a plan chunk is PLAN-INDEX")?;
@@ -100,7 +105,7 @@ fn check_id(kind: &str, id: &str) -> Result<()> {
             ensure!(!id.is_empty() && id.bytes().all(plain), "letters, digits, -, _ and :");
         }
         other => bail!(
-            "{other} is not an aggregate type; the types are device, firmware, campaign, group, rollout_ledger, campaign_plan, claim, registration_token, api_key"
+            "{other} is not an aggregate type; the types are device, firmware, campaign, group, rollout_ledger, campaign_plan, claim, registration_token, api_key, fuota_deployment, lorawan_profile"
         ),
     }
     Ok(())
@@ -313,6 +318,8 @@ async fn archived_state(db: &Db, key: &AggregateKey, args: &Args, entries: &[Ent
         "campaign" => of::<Campaign>(db, key, entries).await,
         "group" => of::<Group>(db, key, entries).await,
         "rollout_ledger" => of::<Ledger>(db, key, entries).await,
+        "fuota_deployment" => of::<FuotaDeployment>(db, key, entries).await,
+        "lorawan_profile" => of::<LorawanProfile>(db, key, entries).await,
         other => stateless(other),
     }
 }
@@ -325,6 +332,8 @@ async fn state(store: &EventStore, key: &AggregateKey, at: Option<At>) -> Result
         "campaign" => state_of::<Campaign>(store, key, at, key.id.parse()?).await,
         "group" => state_of::<Group>(store, key, at, key.id.parse()?).await,
         "rollout_ledger" => state_of::<Ledger>(store, key, at, key.id.parse()?).await,
+        "fuota_deployment" => state_of::<FuotaDeployment>(store, key, at, key.id.parse()?).await,
+        "lorawan_profile" => state_of::<LorawanProfile>(store, key, at, key.id.parse()?).await,
         other => stateless(other),
     }
 }

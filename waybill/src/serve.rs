@@ -184,6 +184,7 @@ async fn start_role(args: &ServeArgs, checked: &Checked, parts: &mut Parts) -> R
             parts.db.clone(),
             parts.projections.clone(),
             Some(parts.secrets.clone()),
+            Some(objects(checked)?),
             options,
             &parts.tasks,
         );
@@ -307,14 +308,19 @@ async fn start_http(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result
     Ok(address)
 }
 
+/// The bytes of firmware.
+fn objects(checked: &Checked) -> Result<Arc<dyn ObjectStore>> {
+    Ok(Arc::new(LocalFileSystem::new_with_prefix(&checked.objects)?))
+}
+
 fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiState> {
     let sign_in = sign_in_parts(args, &checked, parts)?;
     let tickets = TicketParts {
         bucket: Arc::new(JetStreamSessions::of_tickets(parts.waybill.clone())),
         keyring: Arc::clone(&checked.keyring),
     };
+    let objects = objects(&checked)?;
     let Checked { secrets, objects: directory, .. } = checked;
-    let objects: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(&directory)?);
     let mut checks = parts.checks.clone();
     if args.role.runs(Role::Api) {
         checks.push(health::of_objects(Arc::clone(&objects)));

@@ -78,6 +78,8 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     get("/campaigns/{campaign_id}/failures", VIEWER_OF_CAMPAIGN),
     get("/campaigns/{campaign_id}/gates", VIEWER_OF_CAMPAIGN),
     get("/campaigns/{campaign_id}/history", VIEWER_OF_CAMPAIGN),
+    get("/campaigns/{campaign_id}/lorawan-deployments", VIEWER_OF_CAMPAIGN),
+    get("/campaigns/{campaign_id}/lorawan-deployments/{deployment_id}", VIEWER_OF_CAMPAIGN),
     post("/campaigns/{campaign_id}/pause", OPERATOR_OF_CAMPAIGN),
     post("/campaigns/{campaign_id}/preview", VIEWER_OF_CAMPAIGN),
     post("/campaigns/{campaign_id}/reject", APPROVER_OF_CAMPAIGN),

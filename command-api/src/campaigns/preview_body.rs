@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::expected::{Average, ExpectedDuration};
+use super::lorawan::LorawanForecast;
 use super::preview_plan::PreviewPlan;
 use super::warnings::warnings;
 use crate::http::List;
@@ -82,6 +83,9 @@ pub(crate) struct PreviewBody {
     /// Size of the firmware times the devices that take part.
     bytes: u64,
     expected_duration: ExpectedDuration,
+    /// How the image gets to the LoRaWAN devices that take part, before a sample is taken of them; absent without such devices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lorawan: Option<LorawanForecast>,
     /// Decides which devices go first. For a campaign that isn't created and has no `sample_seed`, create it with this one to get this
     /// plan: by default a campaign's id is its seed.
     seed: String,
@@ -125,6 +129,7 @@ impl PreviewBody {
             excluded_devices,
             bytes: plan.firmware.size.saturating_mul(u64::from(plan.counts.devices)),
             expected_duration: ExpectedDuration::of(&plan.spec, staging, &estimates, average),
+            lorawan: LorawanForecast::of(&plan.lorawan),
             seed: plan.seed.clone(),
             algorithm: RANK_ALGORITHM,
             at_position,

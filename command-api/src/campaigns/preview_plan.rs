@@ -12,12 +12,13 @@ use chrono::{DateTime, Utc};
 use domain::TenantId;
 use domain::campaign::CampaignSpec;
 use domain::device::FirmwareSnapshot;
+use domain::fuota::{Forecast, forecast};
 use domain::plan::{PlanCounts, PlanEntry, PreviewedPlan};
-use domain::planning::PlanDraft;
+use domain::planning::{PlanCandidate, PlanDraft};
 use event_store::CommandHash;
 use moka::sync::Cache;
-use projections::Page;
 use projections::rollout::{LeftOut, preview_candidates};
+use projections::{Page, ReadTx};
 use runtime::clock;
 use tokio::task::spawn_blocking;
 
@@ -39,6 +40,8 @@ pub(crate) struct PreviewPlan {
     pub(super) firmware: FirmwareSnapshot,
     pub(super) seed: String,
     pub(super) counts: PlanCounts,
+    /// Of its LoRaWAN devices.
+    pub(super) lorawan: Forecast,
     pub(super) hash: String,
     /// Of what was planned.
     digest: String,
@@ -119,6 +122,10 @@ impl PreviewInput {
         let made_at = clock::now();
         let mut tx = app.db.read(&caller.tenant).await?;
         let found = preview_candidates(&mut tx, &caller.tenant, &spec, &firmware, made_at, PREVIEW_DEVICES_MAX).await?;
+        let lorawan = match &found {
+            Some((candidates, _)) => lorawan(&mut tx, &caller.tenant, candidates, &firmware).await?,
+            None => Forecast::default(),
+        };
         drop(tx);
         let Some((candidates, at_position)) = found else {
             let detail = format!("the targets are more than {PREVIEW_DEVICES_MAX} devices, too many for a preview");
@@ -129,7 +136,7 @@ impl PreviewInput {
             let _slots = slots;
             let PlanDraft { mut entries, counts, hash } = PlanDraft::make(&seed, candidates, &spec);
             entries.sort_unstable_by(in_order);
-            PreviewPlan { spec, firmware, seed, counts, hash, digest, at_position, made_at, entries }
+            PreviewPlan { spec, firmware, seed, counts, lorawan, hash, digest, at_position, made_at, entries }
         });
         let plan = Arc::new(making.await.map_err(Problem::internal)?);
         plan.note(app, caller).await;
@@ -137,6 +144,22 @@ impl PreviewInput {
         app.previews.plans.insert(key, plan.clone());
         Ok(plan)
     }
+}
+
+/// How the image would get to the LoRaWAN devices among the candidates, before a sample is taken of them.
+async fn lorawan(
+    tx: &mut ReadTx,
+    tenant: &TenantId,
+    candidates: &[PlanCandidate],
+    firmware: &FirmwareSnapshot,
+) -> Result<Forecast, Problem> {
+    let eligible: Vec<_> = candidates.iter().filter(|one| one.excluded.is_none()).map(|one| &one.device).collect();
+    let devices = projections::fuota::forecast_devices(tx, tenant, &eligible).await?;
+    if devices.is_empty() {
+        return Ok(Forecast::default());
+    }
+    let profiles = projections::lorawan_profiles::of_tenant(tx, tenant).await?;
+    Ok(forecast(firmware.size, &devices, &profiles))
 }
 
 fn in_order(one: &PlanEntry, other: &PlanEntry) -> Ordering {

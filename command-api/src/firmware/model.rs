@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use domain::firmware::{Firmware, FirmwareBytes, FirmwareMetadata, FirmwareStatus, RollbackNeed};
+use domain::firmware::{Firmware, FirmwareBytes, FirmwareMetadata, FirmwareStatus, RollbackNeed, object_name};
 use domain::values::Sha256Digest;
 use domain::version::FirmwareVersion;
 use domain::{FirmwareId, TenantId};
@@ -165,7 +165,7 @@ fn warnings(status: &str, version: &str) -> Vec<String> {
 
 /// Path of the bytes: by tenant and content.
 pub(crate) fn object_path(tenant: &TenantId, id: &FirmwareId, sha256: &Sha256Digest) -> ObjectPath {
-    ObjectPath::from(format!("{tenant}/{id}/{sha256}"))
+    ObjectPath::from(object_name(tenant, *id, sha256))
 }
 
 /// Where all bytes of a tenant are.

@@ -3,7 +3,8 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use domain::{
-    Actor, ApiKeyId, CampaignId, CredentialId, DeviceId, FirmwareId, GroupId, RegistrationTokenId, TenantId, UpdateId,
+    Actor, ApiKeyId, CampaignId, CredentialId, DeviceId, FirmwareId, FuotaDeploymentId, GroupId, RegistrationTokenId,
+    TenantId, UpdateId,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -86,6 +87,15 @@ pub(crate) struct CampaignDevicePath {
     pub(crate) campaign_id: CampaignId,
     #[param(value_type = String, example = "d-1")]
     pub(crate) device_id: DeviceId,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct CampaignDeploymentPath {
+    #[param(value_type = uuid::Uuid)]
+    pub(crate) campaign_id: CampaignId,
+    #[param(value_type = uuid::Uuid)]
+    pub(crate) deployment_id: FuotaDeploymentId,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -153,6 +153,10 @@ pub enum DeviceCommand {
         #[serde(skip)]
         arrival: Arrival,
     },
+    /// What the server that carries the image to the device says of the transfer. It is no message of the device.
+    ReportTransfer {
+        report: Report,
+    },
     ReportPresence {
         presence: Presence,
         #[serde(skip)]

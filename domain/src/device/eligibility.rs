@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::update_spec::FirmwareSnapshot;
-use crate::values::FIRMWARE_COMPONENT;
+use crate::lorawan::{self, Region};
+use crate::values::{FIRMWARE_COMPONENT, Transport};
 use crate::version::{VersionRequirement, compare, compare_hardware};
 
 /// Most updates that may wait on one device when another is requested.
@@ -50,6 +51,8 @@ pub enum Exclusion {
     AlreadyNewer,
     VersionNotComparable,
     FromVersionUnmet,
+    /// The image is larger than what the region of the device can carry.
+    TooLargeForLorawan,
     NotSampled,
     QueueFull,
     /// A campaign was to be rolled back on the device, which runs another version by now.
@@ -79,6 +82,17 @@ pub struct Candidate<'a> {
     /// Boot slots that the device has reported; None if it never did.
     pub boot_slots: Option<u8>,
     pub waiting_updates: usize,
+    /// Largest image that reaches it, in bytes; None: its transport has no such bound.
+    pub image_max_bytes: Option<u64>,
+}
+
+/// Largest image that a device of this transport can be sent, in bytes; None: no such bound. For LoRaWAN the region counts; while it is unknown,
+/// the one that carries most.
+pub fn image_max_bytes(transport: Transport, region: Option<Region>) -> Option<u64> {
+    match transport {
+        Transport::Mqtt | Transport::Ddi => None,
+        Transport::Lorawan => Some(lorawan::image_max_bytes(region)),
+    }
 }
 
 /// What an update asks of a device beside its firmware, and checks that the operator has switched off for it.
@@ -121,6 +135,9 @@ pub fn exclusion(device: Candidate<'_>, firmware: &FirmwareSnapshot, overrides: 
         if !met {
             return Some(Exclusion::FromVersionUnmet);
         }
+    }
+    if device.image_max_bytes.is_some_and(|max| firmware.size > max) {
+        return Some(Exclusion::TooLargeForLorawan);
     }
     (device.waiting_updates >= QUEUE_MAX).then_some(Exclusion::QueueFull)
 }

@@ -53,7 +53,7 @@ impl Decision {
             kind: request.kind,
             from_version: None,
             from_firmware_id: None,
-            limits: request.limits.for_contact_interval(contact_interval_s),
+            limits: request.limits.for_transport(device.profile.transport).for_contact_interval(contact_interval_s),
             max_attempts: request.max_attempts,
             transport: device.profile.transport,
             activate: request.activate,

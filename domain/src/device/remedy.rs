@@ -18,6 +18,7 @@ impl Exclusion {
             Self::AlreadyNewer => "an update with allow_downgrade, or a rollback",
             Self::VersionNotComparable => "an update with allow_downgrade or force_update",
             Self::FromVersionUnmet => "an update to a version from which this firmware may be installed",
+            Self::TooLargeForLorawan => "a smaller image, such as a delta",
             Self::NotSampled => "a higher rollout_percentage of the campaign",
             Self::QueueFull => "the end of an update in the queue of the device, or cancelling one",
             Self::ChangedSince => "another rollback, from the version that the device runs now",

@@ -34,6 +34,13 @@ impl Device {
         decision.begin_next_own();
         decision.finish()
     }
+
+    /// The same judgement, but the device itself has said nothing: it doesn't come online by this.
+    pub(super) fn report_transfer(&self, now: DateTime<Utc>, report: &Report) -> Vec<E> {
+        let mut decision = Decision::new(self, now);
+        decision.report(report);
+        decision.finish_and_begin_next()
+    }
 }
 
 impl Decision {

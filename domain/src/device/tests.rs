@@ -4,6 +4,7 @@ mod clocks;
 mod commands;
 mod credentials;
 mod digests;
+mod lorawan;
 mod network;
 mod order;
 mod origin;

@@ -80,6 +80,7 @@ impl Device {
                 }
             }
             C::MarkOffline { .. } => Aim::any().from(PRESENCE, &[CAME_ONLINE]),
+            C::ReportTransfer { report } => Aim::at(vec![Thread(report.ordinal)]),
             C::Report { .. }
             | C::ReportCommand { .. }
             | C::ReportPresence { .. }

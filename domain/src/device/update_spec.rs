@@ -119,6 +119,17 @@ pub const BACKOFF_MAX_S: u32 = 3_600;
 /// Longest pause before a command is repeated to a device that never answers, and largest minimum of a deferral, in seconds.
 pub(super) const PATIENCE_MAX_S: u32 = 6 * 3_600;
 
+/// Shortest time from a command to a LoRaWAN device's answer before the device counts as unreachable, in seconds: a device of class A that
+/// sends once an hour has two uplinks to get the command and answer, and one may be lost.
+pub const LORAWAN_DISPATCH_MIN_S: u32 = 3 * 3_600;
+/// Shortest silence limit of a LoRaWAN device outside of *downloading*, in seconds: while *accepted* it waits for others of its group (an hour
+/// at most) and for ChirpStack, and after an installation it has to join again.
+pub const LORAWAN_PHASE_MIN_S: u32 = 6 * 3_600;
+/// The same while *downloading*, in seconds: the longest multicast session (9.1 hours), with its set-up, in which a device may say nothing.
+pub const LORAWAN_DOWNLOADING_MIN_S: u32 = 24 * 3_600;
+/// Shortest time for all attempts of a LoRaWAN device together, in seconds: three transfers of the longest kind.
+pub const LORAWAN_TOTAL_MIN_S: u32 = 3 * 24 * 3_600;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -146,6 +157,23 @@ impl Limits {
             0 | 1 => 0,
             more => self.dispatch_s.saturating_mul(1 << u32::from(more).min(16)).min(PATIENCE_MAX_S),
         }
+    }
+
+    /// With the limits that the transport needs at least. LoRaWAN devices hear commands only after their own uplinks, and their images come
+    /// to a whole group at a few bytes per second.
+    #[must_use]
+    pub fn for_transport(mut self, transport: Transport) -> Self {
+        match transport {
+            Transport::Mqtt | Transport::Ddi => {}
+            Transport::Lorawan => {
+                self.dispatch_s = self.dispatch_s.max(LORAWAN_DISPATCH_MIN_S);
+                self.phase_s = self.phase_s.max(LORAWAN_PHASE_MIN_S);
+                self.downloading_s = self.downloading_s.max(LORAWAN_DOWNLOADING_MIN_S);
+                self.cancel_s = self.cancel_s.max(LORAWAN_DISPATCH_MIN_S);
+                self.total_s = self.total_s.max(LORAWAN_TOTAL_MIN_S);
+            }
+        }
+        self
     }
 
     /// With every silence limit at least three contact intervals of the device.

@@ -93,6 +93,8 @@ fn type_name(event: &AnyEvent) -> String {
         AnyEvent::Tenant(event) => of(event),
         AnyEvent::Member(event) => of(event),
         AnyEvent::ApiKey(event) => of(event),
+        AnyEvent::Fuota(event) => of(event),
+        AnyEvent::LorawanProfile(event) => of(event),
     }
 }
 

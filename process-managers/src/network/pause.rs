@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 /// First pause.
-pub(super) const PAUSE_MIN: Duration = Duration::from_millis(500);
+pub(crate) const PAUSE_MIN: Duration = Duration::from_millis(500);
 /// Longest pause. A network server that comes back is noticed this much later at most.
-pub(super) const PAUSE_MAX: Duration = Duration::from_secs(60);
+pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// A pause is shortened by up to this part.
 const SPREAD: f64 = 0.25;
 
 /// The pause after so many failures in a row. `random` is from 0 to 1.
-pub(super) fn after(failures: u32, random: f64) -> Duration {
+pub(crate) fn after(failures: u32, random: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     let longest = PAUSE_MIN.saturating_mul(1 << doublings).min(PAUSE_MAX);
     longest.mul_f64(1.0 - SPREAD * random.clamp(0.0, 1.0))

@@ -18,7 +18,7 @@ const KEY_KNOWN_FOR: Duration = Duration::from_secs(5);
 
 /// Why something could not be done over there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ServerError {
+pub(crate) enum ServerError {
     /// It doesn't answer: all devices of the tenant wait.
     Away(String),
     /// It broke at this device.
@@ -30,21 +30,21 @@ pub(super) enum ServerError {
 }
 
 impl ServerError {
-    pub(super) fn refused(code: &'static str, reason: impl Into<String>) -> Self {
+    pub(crate) fn refused(code: &'static str, reason: impl Into<String>) -> Self {
         Self::Refused { code, reason: reason.into() }
     }
 }
 
-pub(super) struct Server {
-    pub(super) client: Client,
-    pub(super) chirpstack_tenant_id: String,
-    pub(super) default_device_profile_id: Option<String>,
+pub(crate) struct Server {
+    pub(crate) client: Client,
+    pub(crate) chirpstack_tenant_id: String,
+    pub(crate) default_device_profile_id: Option<String>,
     key_worked_at: Mutex<Option<Instant>>,
 }
 
 impl Server {
     /// The client of a tenant's connection. The key is read each time.
-    pub(super) async fn of(
+    pub(crate) async fn of(
         tenant: &TenantId,
         connection: &ChirpStackConnection,
         secrets: &SecretStore,
@@ -67,7 +67,7 @@ impl Server {
     }
 
     /// The device with this EUI. None if the tenant over there has none.
-    pub(super) async fn find(&self, dev_eui: &str) -> Result<Option<StoredDevice>, ServerError> {
+    pub(crate) async fn find(&self, dev_eui: &str) -> Result<Option<StoredDevice>, ServerError> {
         match self.client.get_device(dev_eui).await {
             Ok(found) => Ok(Some(found)),
             Err(Error::NotFound { .. }) => Ok(None),
@@ -78,7 +78,7 @@ impl Server {
     }
 
     /// Deletes a device; it is no error that there is none.
-    pub(super) async fn delete(&self, dev_eui: &str) -> Result<(), ServerError> {
+    pub(crate) async fn delete(&self, dev_eui: &str) -> Result<(), ServerError> {
         match self.client.delete_device(dev_eui).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(Error::Unauthenticated { .. }) => {
@@ -93,7 +93,7 @@ impl Server {
     }
 
     /// Whether the key is taken, asked by something that the tenant over there always has.
-    pub(super) async fn key_works(&self) -> Result<(), ServerError> {
+    pub(crate) async fn key_works(&self) -> Result<(), ServerError> {
         let known = *self.key_worked_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if known.is_some_and(|at| at.elapsed() < KEY_KNOWN_FOR) {
             return Ok(());
@@ -111,7 +111,7 @@ impl Server {
     }
 
     /// What it means that ChirpStack doesn't let the key write a device, or misses something that the device names.
-    pub(super) async fn why_not_written(
+    pub(crate) async fn why_not_written(
         &self,
         error: Error,
         application_id: &str,
@@ -162,7 +162,7 @@ impl Server {
 }
 
 /// An error that needs no further question.
-pub(super) fn plain(error: Error) -> ServerError {
+pub(crate) fn plain(error: Error) -> ServerError {
     let text = error.to_string();
     match error {
         Error::Unavailable { .. } | Error::DeadlineExceeded => ServerError::Away(text),

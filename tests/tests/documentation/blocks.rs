@@ -1,15 +1,34 @@
-//! The blocks of commands in a document.
+//! The blocks of commands and scripts in a document.
 
 use std::path::{Path, PathBuf};
 
 const FENCE: &str = "```";
 
-/// Commands as the reader sees them.
+/// Commands or a script as the reader sees them.
 pub(super) struct Block {
     /// File and line.
     pub place: String,
+    pub language: Language,
     pub text: String,
     pub run: Run,
+}
+
+/// What runs a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Language {
+    Shell,
+    /// A script of a page.
+    JavaScript,
+}
+
+impl Language {
+    fn of_fence(line: &str) -> Option<Self> {
+        match line.trim().strip_prefix(FENCE)? {
+            "sh" => Some(Self::Shell),
+            "js" => Some(Self::JavaScript),
+            _ => None,
+        }
+    }
 }
 
 /// How a block runs.
@@ -42,7 +61,7 @@ pub(super) fn documents() -> Vec<String> {
     ["", "docs", "examples"].into_iter().flat_map(of).collect()
 }
 
-/// The `sh` blocks of a document.
+/// The `sh` and `js` blocks of a document.
 pub(super) fn of(document: &str) -> Vec<Block> {
     let text = std::fs::read_to_string(root().join(document)).unwrap_or_else(|error| panic!("{document}: {error}"));
     let (mut blocks, mut open, mut run) = (Vec::new(), None::<Block>, Run::AsWritten);
@@ -54,11 +73,14 @@ pub(super) fn of(document: &str) -> Vec<Block> {
                 block.text.push('\n');
                 open = Some(block);
             }
-            None if line.trim() == "```sh" => {
-                let place = format!("{document}:{}", index + 1);
-                open = Some(Block { place, text: String::new(), run: std::mem::replace(&mut run, Run::AsWritten) });
-            }
-            None => run = comment(line).unwrap_or(run),
+            None => match Language::of_fence(line) {
+                Some(language) => {
+                    let (place, run) =
+                        (format!("{document}:{}", index + 1), std::mem::replace(&mut run, Run::AsWritten));
+                    open = Some(Block { place, language, text: String::new(), run });
+                }
+                None => run = comment(line).unwrap_or(run),
+            },
         }
     }
     assert!(open.is_none(), "{document}: a block doesn't end");

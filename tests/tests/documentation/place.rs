@@ -22,6 +22,7 @@ const SEED: &str = include_str!("seed.sh");
 const STRICT: &str = r#"set -eEuo pipefail
 trap 'echo "failed: $BASH_COMMAND" >&2' ERR
 curl() { case " $* " in *" -f"*) command curl "$@" ;; *) command curl --fail-with-body --show-error "$@" ;; esac; }
+page() { cat >page.js && WAYBILL=$B TOKEN=$TOKEN CAMPAIGN_ID=$C node "$PAGE" page.js; }
 "#;
 /// Addresses that the documents name, in the order of [`Place::addresses`].
 const DOCUMENTED: [&str; 3] = ["127.0.0.1:8240", "127.0.0.1:1883", "127.0.0.1:4222"];
@@ -98,10 +99,12 @@ impl Place {
         std::fs::write(
             &file,
             format!(
-                "cd {}\nexport PATH={}:$PATH SEED={}\n{script}",
+                "cd {}\nexport PATH={}:$PATH SEED={} PAGE={} MQTT={}\n{script}",
                 path.display(),
                 tools_path(),
-                path.join("seed.sh").display()
+                path.join("seed.sh").display(),
+                root().join("tests/page/page.mjs").display(),
+                self.addresses[1],
             ),
         )
         .unwrap();

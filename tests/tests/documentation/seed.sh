@@ -75,5 +75,33 @@ device_registers_itself() {
     REGISTRATION_TOKEN=$(post /api/v1/registration-tokens '{"devices_max":5,"device_model":"SF-2024-Pro","reason":"seed"}' | jq -r .token)
     curl() { command curl --fail-with-body --show-error "${@//https:\/\/waybill.example.com/$B}"; }
 }
+# The device d-1 of the tenant `default`, with mosquitto's clients; host, tenant and ordinal in the document are examples.
+as_device() {
+    DEVICE_TOKEN=${DEVICE_TOKEN:-$(post /api/v1/devices/d-1/credentials '{"reason":"seed"}' | jq -r .token)}
+    printf 'one line of a log\n' >ota.log
+    mosquitto_sub() { mosquitto sub -C 1 -W 30 "$@"; }
+    mosquitto_pub() { mosquitto pub "$@"; }
+}
+mosquitto() {
+    local client=mosquitto_$1
+    shift
+    set -- "${@/mqtt.example.com/${MQTT%:*}}"
+    set -- "${@/acme\//default/}"
+    command "$client" -p "${MQTT#*:}" "${@/updates\/17/updates/${ORDINAL:-17}}"
+}
+device_has_a_command() {
+    as_device
+    mosquitto_pub -h mqtt.example.com -u acme/d-1 -P "$DEVICE_TOKEN" -i acme/d-1/boot -q 1 -t acme/devices/d-1/status \
+        -m '{"status":"online","session":"1","boot_id":"1","firmware_version":"1.0.0"}'
+    until_true is_online d-1
+    post /api/v1/devices/d-1/commands '{"name":"report","reason":"seed"}' >/dev/null
+}
+command_is() { get "/api/v1/devices/d-1/commands/$1" | jq -e ".state == \"$2\""; }
+log_is_there() { get "/api/v1/devices/d-1/updates/$ORDINAL/log" | jq -e '.items | length > 0'; }
+device_has_an_update() {
+    until_true command_is 1 done
+    ORDINAL=$(post /api/v1/devices/d-1/update "{\"firmware_id\":\"$(firmware 9.0.0 seed-model)\",\"reason\":\"seed\"}" | jq -r .ordinal)
+    mosquitto_pub() { mosquitto pub "$@" && until_true log_is_there; }
+}
 # Streams don't end by themselves.
 for_two_seconds() { curl() { timeout 2 curl --fail-with-body --show-error "$@" || [ $? = 124 ]; }; }

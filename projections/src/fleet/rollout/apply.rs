@@ -35,6 +35,8 @@ impl Fold<'_> {
             | Events::Tenant(_)
             | Events::RegistrationToken(_)
             | Events::Unshown
+            | Events::Fuota(_)
+            | Events::LorawanProfile(_)
             | Events::Unread => Ok(()),
         }
     }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use domain::campaign::CampaignSpec;
-use domain::device::{Candidate, FirmwareSnapshot, Overrides, exclusion};
+use domain::device::{Candidate, FirmwareSnapshot, Overrides, exclusion, image_max_bytes};
+use domain::lorawan::Region;
 use domain::planning::PlanCandidate;
+use domain::values::Transport;
 use domain::{DeviceId, TenantId};
 use futures::TryStreamExt;
 use serde_json::Value;
@@ -13,12 +15,14 @@ use sqlx::Row as _;
 
 use crate::db::{Db, DbError, ReadTx};
 use crate::fleet::groups::targets::{self, NAMED_DEVICES};
+use crate::fleet::lorawan_profiles::PROFILE_OF_DEVICE;
 use crate::fleet::versions;
 use crate::row::{ColumnValue as _, parse};
 
 const SQL: &str = "
 SELECT t.device_id, t.device_model, t.hardware_version, t.versions, t.lifecycle, t.held, t.hold_until,
-       t.boot_slots, jsonb_array_length(t.waiting) AS waiting,
+       t.boot_slots, jsonb_array_length(t.waiting) AS waiting, t.transport,
+       (SELECT p.region FROM lorawan_profiles p WHERE p.tenant = t.tenant AND t.transport = 'lorawan' AND p.profile_id = {profile}) AS region,
        EXISTS (SELECT FROM updates u WHERE u.tenant = t.tenant AND u.device_id = t.device_id AND u.ordinal = t.live_ordinal
                AND u.component = $6) AS moving
 FROM devices t
@@ -107,7 +111,8 @@ async fn candidates(
     let is_named = !named.is_empty() || !spec.target_groups.is_empty();
     let groups = targets::load(tx, tenant, &spec.target_groups).await?;
     let among = if is_named { format!("AND t.device_id IN ({NAMED_DEVICES})") } else { String::new() };
-    let sql = SQL.replace("{named}", &among);
+    let profile = PROFILE_OF_DEVICE.replace("d.", "t.");
+    let sql = SQL.replace("{named}", &among).replace("{profile}", &profile);
     let mut query = sqlx::query(&sql)
         .bind(tenant.as_str())
         .bind(&named)
@@ -149,6 +154,10 @@ fn candidate(
         versions: &versions,
         boot_slots: row.try_get::<Option<i64>, _>("boot_slots")?.map(u8::from_wire).transpose()?,
         waiting_updates: row.try_get::<i32, _>("waiting")? as usize,
+        image_max_bytes: image_max_bytes(
+            Transport::from_wire(row.try_get("transport")?)?,
+            Option::<Region>::from_wire(row.try_get("region")?)?,
+        ),
     };
     // While an update is under way, the version may still change. So the device is enrolled, waits, and decides when the update has ended.
     let moving: bool = row.try_get("moving")?;

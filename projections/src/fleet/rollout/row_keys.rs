@@ -77,6 +77,8 @@ impl RowKeys {
             | Events::Tenant(_)
             | Events::RegistrationToken(_)
             | Events::Unshown
+            | Events::Fuota(_)
+            | Events::LorawanProfile(_)
             | Events::Unread => {}
         }
     }

@@ -1,0 +1,96 @@
+//! Reads device profiles from ChirpStack and records what they say: those of waiting devices at once, all others from time to time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chirpstack::grpc::device_profile::{DeviceProfile, PackageVersion};
+use domain::fuota::PendingTransfer;
+use domain::lorawan::Region;
+use domain::lorawan_profile::{LorawanProfile, LorawanProfileCommand, ProfileFacts};
+use domain::{DeviceProfileId, Key};
+use projections::lorawan_profiles;
+
+use super::worker::{Stop, Worker, send};
+use crate::network::{ServerError, plain};
+use crate::reconciler::ReconcileError;
+
+/// Most profiles of a tenant that are read at once.
+const PROFILES_MAX: usize = 200;
+
+/// What is known of the profiles of waiting devices. Reads those that are due.
+pub(super) async fn profiles(
+    worker: &Worker<'_>,
+    pending: &[PendingTransfer],
+) -> Result<BTreeMap<String, ProfileFacts>, Stop> {
+    let Worker { tools, tenant, .. } = worker;
+    let mut known = lorawan_profiles::known(&tools.db, tenant).await.map_err(ReconcileError::from)?;
+    let mut wanted: BTreeSet<String> = pending.iter().map(|one| one.device_profile_id.clone()).collect();
+    wanted.retain(|id| !known.contains_key(id));
+    let all_are_due = tools.workers.profiles_are_due(tenant);
+    if all_are_due {
+        let in_use = lorawan_profiles::in_use(&tools.db, tenant, PROFILES_MAX).await.map_err(ReconcileError::from)?;
+        wanted.extend(in_use);
+    }
+    for id in wanted.into_iter().take(PROFILES_MAX) {
+        if let Some(facts) = observe(worker, &id).await? {
+            known.insert(id, facts);
+        }
+    }
+    if all_are_due {
+        tools.workers.profiles_observed(tenant);
+    }
+    Ok(known)
+}
+
+/// None if there is no such profile over there.
+async fn observe(worker: &Worker<'_>, id: &str) -> Result<Option<ProfileFacts>, Stop> {
+    let Ok(profile_id) = DeviceProfileId::new(id) else { return Ok(None) };
+    let profile = match worker.server.client.get_device_profile(id).await.map_err(plain) {
+        Ok(profile) => profile,
+        Err(ServerError::KeyRefused) => {
+            // An unknown profile and a refused key get the same answer.
+            worker.server.key_works().await?;
+            return Ok(None);
+        }
+        Err(ServerError::Refused { .. } | ServerError::Broken(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let facts = facts_of(&profile);
+    let key = Key::<LorawanProfile>::new(worker.tenant, &profile_id);
+    send(&worker.tools.store, &key, LorawanProfileCommand::Observe { facts }).await?;
+    Ok(Some(facts))
+}
+
+fn facts_of(profile: &DeviceProfile) -> ProfileFacts {
+    let has = |version: PackageVersion| version != PackageVersion::NotImplemented;
+    let packages = profile.app_layer_params.unwrap_or_default();
+    ProfileFacts {
+        region: Region::from_word(profile.region().name()),
+        uplink_interval_s: profile.uplink_interval,
+        fragmentation: has(packages.ts004_version()),
+        multicast: has(packages.ts005_version()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chirpstack::grpc::device_profile::AppLayerParams;
+
+    use super::*;
+
+    #[test]
+    fn every_region_of_chirpstack_is_known() {
+        for number in 0..=14 {
+            let Ok(region) = chirpstack::grpc::device_profile::Region::try_from(number) else { continue };
+            assert!(Region::from_word(region.name()).is_some(), "{}", region.name());
+        }
+    }
+
+    #[test]
+    fn packages_decide_whether_images_can_be_sent() {
+        let packages = AppLayerParams { ts004_version: 1, ts005_version: 2, ..AppLayerParams::default() };
+        let profile =
+            DeviceProfile { app_layer_params: Some(packages), uplink_interval: 60, ..DeviceProfile::default() };
+        assert!(facts_of(&profile).takes_images());
+        assert!(!facts_of(&DeviceProfile { app_layer_params: None, ..profile }).takes_images());
+    }
+}
