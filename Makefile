@@ -11,7 +11,7 @@ MAKEFLAGS += --no-print-directory
 # A program in the foreground stops with make, also when make is killed.
 WITH_MAKE := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig TERM --)
 
-.PHONY: setup build demo up test test-long check fuzz-api bench bench-quick
+.PHONY: setup build demo demo-lorawan up test test-long check fuzz-api bench bench-quick
 
 setup:
 	@scripts/setup
@@ -21,6 +21,11 @@ build: setup
 
 demo: build
 	@exec $(WITH_MAKE) $(PROGRAMS)/waybill demo --devices $(DEVICES) --fail $(FAIL) $(if $(filter-out 0,$(ROLLBACK)),--rollback)
+
+# LoRaWAN devices beside those of MQTT in one campaign, with a stand-in for ChirpStack.
+LORAWAN ?= 20
+demo-lorawan: build
+	@exec $(WITH_MAKE) $(PROGRAMS)/waybill demo --devices $(DEVICES) --lorawan $(LORAWAN) --network-server $(PROGRAMS)/fake-chirpstack
 
 up: build
 	@exec $(WITH_MAKE) $(PROGRAMS)/waybill up

@@ -4,3 +4,4 @@
 
 pub mod events;
 pub mod grpc;
+pub mod import;

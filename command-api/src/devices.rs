@@ -35,6 +35,7 @@ pub(crate) use get::{__path_get_device, get_device};
 pub(crate) use history::{__path_device_history, device_history};
 pub(crate) use hold::{__path_hold_device, __path_release_device, ReasonRequest, hold_device, release_device};
 pub(crate) use hold_many::{__path_hold_devices, __path_release_devices, hold_devices, release_devices};
+pub(crate) use import::chirpstack::{__path_import_from_chirpstack, import_from_chirpstack};
 pub(crate) use import::{__path_import_devices, import_devices};
 pub(crate) use known::is_known;
 pub(crate) use list::{__path_list_devices, list_devices};

@@ -35,6 +35,7 @@ mod listen;
 mod live;
 mod lorawan;
 mod members;
+mod network_server;
 mod openapi;
 mod registration_tokens;
 mod rollbacks;

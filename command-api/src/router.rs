@@ -139,6 +139,7 @@ fn bulk() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(devices::register_devices))
         .routes(routes!(devices::import_devices))
+        .routes(routes!(devices::import_from_chirpstack))
         .layer(DefaultBodyLimit::max(devices::BULK_MAX_BYTES))
 }
 

@@ -1,7 +1,10 @@
-//! Commands over HTTP: `POST /` with a [`Command`] as JSON; `GET /devices` and `GET /events` show what is there.
+//! Commands over HTTP: `POST /` with a [`Command`] as JSON; `GET /devices` and `GET /events` show what is there, `GET /connection` what
+//! `PUT /tenants/{id}/chirpstack` needs.
 
 use std::convert::Infallible;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -14,6 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::control::Command;
 use crate::fake::Handle;
+use crate::settings::{APPLICATION_ID, CLASS_A_PROFILE_ID, CLASS_C_PROFILE_ID, TENANT_ID, TENANT_KEY};
 
 /// Bytes of a command.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -46,6 +50,7 @@ async fn answer(request: Request<Incoming>, handle: &Handle) -> Answer {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/devices") => Ok(devices(handle)),
         (&Method::GET, "/events") => Ok(events(handle)),
+        (&Method::GET, "/connection") => Ok(connection()),
         (&Method::POST, "/") => {
             let refused = |error: String| (StatusCode::BAD_REQUEST, error);
             let body = Limited::new(request.into_body(), BODY_BYTES_MAX);
@@ -54,8 +59,18 @@ async fn answer(request: Request<Incoming>, handle: &Handle) -> Answer {
             handle.carry_out(command).map_err(|error| (StatusCode::NOT_FOUND, error.to_string()))?;
             Ok(json!({}))
         }
-        _ => Err((StatusCode::NOT_FOUND, "POST / with a command, GET /devices or GET /events".to_owned())),
+        _ => Err((StatusCode::NOT_FOUND, "POST / with a command, GET /connection, /devices or /events".to_owned())),
     }
+}
+
+fn connection() -> Value {
+    json!({
+        "chirpstack_tenant_id": TENANT_ID,
+        "api_key": TENANT_KEY,
+        "application_id": APPLICATION_ID,
+        "class_a_profile_id": CLASS_A_PROFILE_ID,
+        "class_c_profile_id": CLASS_C_PROFILE_ID,
+    })
 }
 
 fn devices(handle: &Handle) -> Value {
@@ -80,7 +95,13 @@ fn devices(handle: &Handle) -> Value {
 }
 
 fn events(handle: &Handle) -> Value {
-    let event = |event: crate::events::Event| json!({"topic": event.topic(), "payload": serde_json::from_slice::<Value>(&event.json).unwrap_or_default()});
+    let event = |event: crate::events::Event| {
+        json!({
+            "topic": event.topic(),
+            "payload": serde_json::from_slice::<Value>(&event.json).unwrap_or_default(),
+            "protobuf": STANDARD.encode(&event.protobuf),
+        })
+    };
     handle.shared.publisher.kept().into_iter().map(event).collect()
 }
 

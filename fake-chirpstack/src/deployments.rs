@@ -179,10 +179,12 @@ fn completed_at<'a>(device: &'a mut DeploymentDevice, job: &str) -> &'a mut Opti
 /// Devices without an error are completed and get the deployment's tags.
 fn complete(store: &mut Store, entry: &mut DeploymentEntry) {
     let tags = entry.stored.object.on_complete_set_device_tags.clone();
+    let descriptor = entry.stored.object.fragmentation_descriptor.as_slice().try_into().ok();
     for device in entry.devices.values_mut().filter(|device| device.error_msg.is_empty()) {
         device.completed_at = Some(now());
         if let Some(known) = store.devices.get_mut(&device.dev_eui) {
             known.stored.object.tags.extend(tags.clone());
+            known.received = descriptor;
         }
     }
 }

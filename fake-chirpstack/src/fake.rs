@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chirpstack::grpc::application::Application;
 use chirpstack::grpc::device::Device;
 use chirpstack::grpc::device_keys::DeviceKeys;
+use chirpstack::grpc::device_profile::DeviceProfile;
 use chirpstack::grpc::device_queue::DeviceQueueItem;
 use chirpstack::grpc::fuota::Deployment;
 use runtime::lifecycle::Tasks;
@@ -17,6 +19,7 @@ use crate::control::{self, Command, ControlError};
 use crate::control_http;
 use crate::deployments;
 use crate::events::Event;
+use crate::firmware;
 use crate::mqtt::{self, Broker};
 use crate::publisher;
 use crate::radio::Downlink;
@@ -86,6 +89,10 @@ impl FakeChirpstack {
         tasks.spawn("fake-chirpstack-publisher", publisher::run(waiting, broker, token()));
         tasks.spawn("fake-chirpstack-deployments", deployments::run(shared(), settings.deployment_step, token()));
         tasks.spawn("fake-chirpstack-server", server::serve(listener, shared(), up, tasks.clone()));
+        if let Some(pause) = settings.plays_firmware {
+            let downlinks = handle.shared.listen_to_downlinks();
+            tasks.spawn("fake-chirpstack-firmware", firmware::play(shared(), downlinks, pause, token()));
+        }
         let control_address = match settings.control_listen {
             Some(listen) => {
                 let listener = TcpListener::bind(listen).await?;
@@ -123,6 +130,16 @@ impl FakeChirpstack {
     #[must_use]
     pub fn device(&self, dev_eui: &str) -> Option<Device> {
         self.shared().with_store(|store, _| store.devices.get(dev_eui).map(|entry| entry.stored.object.clone()))
+    }
+
+    /// An application is there from now on, with all its fields.
+    pub fn put_application(&self, application: Application) {
+        self.shared().with_store(|store, _| store.add_application(application));
+    }
+
+    /// A device profile is there from now on, with all its fields.
+    pub fn put_device_profile(&self, profile: DeviceProfile) {
+        self.shared().with_store(|store, _| store.add_profile(profile));
     }
 
     #[must_use]

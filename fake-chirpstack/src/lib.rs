@@ -13,6 +13,7 @@
 //! | `services/` | the methods, one file per service |
 //! | `store.rs` | what the server knows |
 //! | `radio/` | devices: uplinks, joins, downlinks |
+//! | `firmware.rs` | devices that speak Waybill's codec |
 //! | `deployments.rs` | FUOTA deployments run through their jobs |
 //! | `events/` | the messages of the integrations as protobuf and JSON |
 //! | `publisher.rs`, `mqtt.rs` | where events go, and commands over MQTT |
@@ -26,6 +27,7 @@ mod deployments;
 pub mod events;
 mod fake;
 mod faults;
+mod firmware;
 mod mqtt;
 mod publisher;
 mod radio;

@@ -37,6 +37,9 @@ struct Arguments {
     /// How long a job of a FUOTA deployment takes.
     #[arg(long, default_value_t = 200)]
     deployment_step_ms: u64,
+    /// Devices speak Waybill's compact codec by themselves, with such a pause between two steps.
+    #[arg(long)]
+    play_firmware_ms: Option<u64>,
 }
 
 fn name_and_value(text: &str) -> Result<(String, String)> {
@@ -62,6 +65,7 @@ impl Arguments {
             webhooks: self.webhook.into_iter().map(webhook).collect(),
             mqtt: self.mqtt.map(|(host, port)| MqttSettings { host, port, login, protobuf, qos }),
             deployment_step: Duration::from_millis(self.deployment_step_ms),
+            plays_firmware: self.play_firmware_ms.map(Duration::from_millis),
         }
     }
 }

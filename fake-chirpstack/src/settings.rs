@@ -36,6 +36,8 @@ pub struct Settings {
     pub mqtt: Option<MqttSettings>,
     /// How long a job of a FUOTA deployment takes.
     pub deployment_step: Duration,
+    /// Devices speak Waybill's compact codec by themselves, with such a pause between two steps; none: they are silent.
+    pub plays_firmware: Option<Duration>,
 }
 
 impl Default for Settings {
@@ -46,6 +48,7 @@ impl Default for Settings {
             webhooks: Vec::new(),
             mqtt: None,
             deployment_step: DEPLOYMENT_STEP,
+            plays_firmware: None,
         }
     }
 }

@@ -73,6 +73,8 @@ pub(crate) struct DeviceEntry {
     pub(crate) queue: VecDeque<DeviceQueueItem>,
     pub(crate) session: Session,
     pub(crate) fuota: FuotaScript,
+    /// The descriptor of the image that the device received last.
+    pub(crate) received: Option<[u8; 4]>,
 }
 
 impl DeviceEntry {
@@ -87,6 +89,7 @@ impl DeviceEntry {
             queue: VecDeque::new(),
             session: Session::default(),
             fuota: FuotaScript::default(),
+            received: None,
         }
     }
 }

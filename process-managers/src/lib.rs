@@ -53,6 +53,8 @@ pub struct Options {
     pub network_interval: Duration,
     /// Pause between two looks whether somebody has changed devices in a tenant's network server.
     pub network_sweep_interval: Duration,
+    /// Pause between two looks for new devices in the applications that tenants' connections import from.
+    pub network_import_interval: Duration,
     /// A last will counts if no message has come for this long after it.
     pub offline_debounce: Duration,
     /// Silence after which a device without a contact interval counts as offline.
@@ -75,6 +77,7 @@ impl Default for Options {
             log_removal_interval: Duration::from_secs(600),
             network_interval: Duration::from_secs(1),
             network_sweep_interval: Duration::from_secs(600),
+            network_import_interval: Duration::from_secs(10),
             offline_debounce: Duration::from_secs(45),
             silence: Duration::from_secs(24 * 3_600),
             retry_backoff: Duration::from_secs(30),
@@ -96,6 +99,7 @@ pub(crate) struct Context {
     /// Sealed secrets of tenants; without them no network server is written to.
     pub(crate) secrets: Option<SecretStore>,
     pub(crate) network: Arc<network::Workers>,
+    pub(crate) imports: network::import::Seen,
     /// The images of firmware; without them none is sent to LoRaWAN devices.
     pub(crate) objects: Option<Arc<dyn ObjectStore>>,
     pub(crate) fuota: Arc<fuota::Workers>,
@@ -123,6 +127,7 @@ pub fn start(
         written_plans: WrittenPlans::default(),
         secrets,
         network: Arc::default(),
+        imports: network::import::Seen::default(),
         objects,
         fuota: Arc::default(),
         tasks: tasks.clone(),
@@ -160,6 +165,10 @@ pub fn start(
     tasks
         .spawn("network process manager", reconciler::run(context.clone(), tasks.token().clone(), network::RECONCILER));
     tasks.spawn("FUOTA process manager", reconciler::run(context.clone(), tasks.token().clone(), fuota::RECONCILER));
+    tasks.spawn(
+        "network import process manager",
+        reconciler::run(context.clone(), tasks.token().clone(), network::import::RECONCILER),
+    );
     tasks.spawn(
         "adoption process manager",
         reconciler::run(context.clone(), tasks.token().clone(), adoption::RECONCILER),

@@ -6,6 +6,7 @@
 //! while its ChirpStack doesn't answer: a hanging one holds up nobody else. Nothing waits for this: requests have been answered long before.
 
 mod copy;
+pub(crate) mod import;
 pub(crate) mod pause;
 mod server;
 mod sweep;

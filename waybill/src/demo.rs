@@ -1,6 +1,7 @@
 //! `waybill demo`: one staged campaign from upload to proof, on real servers and real MQTT clients.
 
 mod campaign;
+mod lorawan;
 mod progress;
 mod report;
 
@@ -42,6 +43,12 @@ pub struct Args {
     /// When too many devices fail, take back all that have the new version (auto_rollback)
     #[arg(long)]
     pub rollback: bool,
+    /// LoRaWAN devices in the fleet, beside those of MQTT
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000), requires = "network_server")]
+    pub lorawan: u32,
+    /// Program that stands in for ChirpStack and plays the LoRaWAN devices: target/debug/fake-chirpstack
+    #[arg(long)]
+    pub network_server: Option<PathBuf>,
     /// Directory for the demo's data: empty, or left by an earlier demo and then emptied
     #[arg(long, default_value = DATA_DIR)]
     pub data_dir: PathBuf,
@@ -80,6 +87,14 @@ async fn play(args: &Args, running: &Running, started: Instant) -> Result<(Total
     let devices = fleet_of(args);
     out::note(format_args!("Registering {} devices …", devices.len()));
     campaign::register(&api, &devices).await?;
+    let network_server = match &args.network_server {
+        Some(program) if args.lorawan > 0 => {
+            out::note(format_args!("Starting a stand-in for ChirpStack with {} LoRaWAN devices …", args.lorawan));
+            Some(lorawan::start(program, &args.data_dir, running.serving.http, &api, args.lorawan).await?)
+        }
+        _ => None,
+    };
+    let all_devices = args.devices + args.lorawan;
     out::note(format_args!("Uploading a firmware of {} KiB …", FIRMWARE_BYTES / 1024));
     if args.rollback {
         campaign::upload(&api, DEVICE_MODEL, OLD_VERSION, FIRMWARE_BYTES).await?;
@@ -100,8 +115,8 @@ async fn play(args: &Args, running: &Running, started: Instant) -> Result<(Total
         ..FleetOptions::default()
     };
     let fleet = Fleet::start(options)?;
-    campaign::wait_until_online(&api, devices.len() as u64).await?;
-    let campaign_id = campaign::create_and_start(&api, &firmware_id, devices.len() as u32, args.rollback).await?;
+    campaign::wait_until_online(&api, u64::from(all_devices)).await?;
+    let campaign_id = campaign::create_and_start(&api, &firmware_id, all_devices, args.rollback).await?;
     let status = campaign::watch(&api, &campaign_id).await?;
 
     let sum = |name: &str| -> u64 {
@@ -114,7 +129,7 @@ async fn play(args: &Args, running: &Running, started: Instant) -> Result<(Total
         status["waves"].as_array().map_or(0, |waves| waves.iter().filter(|wave| !wave["opened_at"].is_null()).count());
     let events = count_events(running).await?;
     let totals = Totals {
-        devices: devices.len() as u64,
+        devices: u64::from(all_devices),
         confirmed,
         failed,
         rolled_back: status["rollbacks"].as_u64().unwrap_or(0),
@@ -127,12 +142,13 @@ async fn play(args: &Args, running: &Running, started: Instant) -> Result<(Total
     report::print_history(&shown, &api.get(&format!("/devices/{shown}/history?limit=50")).await?);
     let verdict = check(args, running, &status, &fleet, &totals).await;
     fleet.stop().await;
+    drop(network_server);
     Ok((totals, verdict))
 }
 
 async fn check(args: &Args, running: &Running, status: &Value, fleet: &Fleet, totals: &Totals) -> Result<()> {
     check_outcome(args, status, totals)?;
-    check_fleet(fleet, totals)?;
+    check_fleet(fleet, totals.confirmed.saturating_sub(u64::from(args.lorawan)))?;
     if status["status"] == "rolled_back" {
         let on_new = fleet.status().versions.get(NEW_VERSION).copied().unwrap_or(0);
         ensure!(on_new == 0, "{on_new} devices still run {NEW_VERSION} after the rollback");
@@ -212,10 +228,10 @@ fn check_outcome(args: &Args, status: &Value, totals: &Totals) -> Result<()> {
     }
 }
 
-/// Checks the devices' own counts.
-fn check_fleet(fleet: &Fleet, totals: &Totals) -> Result<()> {
+/// Checks the own counts of the devices of MQTT, of which at least so many are confirmed.
+fn check_fleet(fleet: &Fleet, confirmed: u64) -> Result<()> {
     let fleet = fleet.status();
     ensure!(fleet.repeated_installs == 0, "{} devices installed the same attempt twice", fleet.repeated_installs);
-    ensure!(fleet.installs >= totals.confirmed, "fewer installs than confirmed devices");
+    ensure!(fleet.installs >= confirmed, "fewer installs than confirmed devices");
     Ok(())
 }

@@ -47,6 +47,9 @@ pub struct Device {
     pub join_eui: String,
 }
 
+/// Devices of a page when all are listed.
+const LIST_PAGE: u32 = 200;
+
 /// Numbers of the fields that [`Device`] declares.
 const DEVICE_FIELDS: std::ops::RangeInclusive<u32> = 1..=10;
 
@@ -249,6 +252,28 @@ impl Client {
     /// A page of an application's devices.
     pub async fn list_devices(&self, request: ListDevicesRequest) -> Result<ListDevicesResponse, Error> {
         self.call(path::LIST, request).await
+    }
+
+    /// All devices of an application in the order of their EUIs, page by page, `max` at most. A device that is created meanwhile may be
+    /// missing or come twice.
+    pub async fn list_all_devices(&self, application_id: &str, max: usize) -> Result<Vec<DeviceListItem>, Error> {
+        let mut request = ListDevicesRequest {
+            limit: LIST_PAGE,
+            application_id: application_id.to_owned(),
+            order_by: DeviceOrder::DevEui.into(),
+            ..ListDevicesRequest::default()
+        };
+        let mut devices = Vec::new();
+        loop {
+            let page = self.list_devices(request.clone()).await?.result;
+            let is_last = page.len() < LIST_PAGE as usize;
+            devices.extend(page);
+            if is_last || devices.len() >= max {
+                devices.truncate(max);
+                return Ok(devices);
+            }
+            request.offset += LIST_PAGE;
+        }
     }
 
     async fn write_device(&self, path: &'static str, device: &Device, unknown_fields: &Bytes) -> Result<(), Error> {

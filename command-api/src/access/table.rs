@@ -100,6 +100,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     post("/devices/bulk/release", OPERATOR),
     post("/devices/bulk/update", OPERATOR),
     post("/devices/import", OPERATOR),
+    post("/devices/import/chirpstack", OPERATOR),
     post("/devices/sync", OPERATOR),
     get("/devices/{device_id}", VIEWER_OF_DEVICE),
     put("/devices/{device_id}", OPERATOR_OF_DEVICE),

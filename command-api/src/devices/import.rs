@@ -2,6 +2,7 @@
 //!
 //! A row becomes the JSON of `POST /devices` and is then registered like an item of `POST /devices/bulk`, so the rules are the same.
 
+pub(super) mod chirpstack;
 mod table;
 
 use axum::Json;
