@@ -120,7 +120,9 @@ async fn admitted(app: &App, parts: &mut Parts, access: Access) -> Result<Option
     };
     let caller = match access {
         Access::RoleOrPlatform(_) if caller.has(Role::PlatformAdmin) => caller,
-        Access::Anyone | Access::Device | Access::Webhook | Access::Session | Access::Platform => caller.need(Role::PlatformAdmin)?,
+        Access::Anyone | Access::Device | Access::Webhook | Access::Session | Access::Platform => {
+            caller.need(Role::PlatformAdmin)?
+        }
         Access::Role(least) | Access::RoleOrPlatform(least) => member(app, parts, caller, least).await?.need(least)?,
         Access::OfDevice(least) => {
             let caller = limited_to(member(app, parts, caller, least).await?, least)?;

@@ -130,7 +130,8 @@ fn say_access(operation: &mut Operation, access: Option<Access>) {
         }
         Some(Access::Webhook) => {
             let schemes = ["webhook_secret", "webhook_signature"];
-            operation.security = Some(schemes.map(|scheme| SecurityRequirement::new(scheme, Vec::<String>::new())).to_vec());
+            operation.security =
+                Some(schemes.map(|scheme| SecurityRequirement::new(scheme, Vec::<String>::new())).to_vec());
             return;
         }
         Some(Access::Session) => {

@@ -116,7 +116,8 @@ impl RawEvent {
     pub fn of_message(subject: &str, headers: Option<&HeaderMap>, body: Bytes) -> Option<Self> {
         let tenant = TenantId::new(subject.strip_prefix(PREFIX)?).ok()?;
         let header = |name: &str| Some(headers?.get(name)?.as_str().to_owned()).filter(|text| !text.is_empty());
-        let source = if header(SOURCE_HEADER)? == RawSource::Mqtt.word() { RawSource::Mqtt } else { RawSource::Webhook };
+        let source =
+            if header(SOURCE_HEADER)? == RawSource::Mqtt.word() { RawSource::Mqtt } else { RawSource::Webhook };
         let id = header(NATS_MESSAGE_ID.as_ref());
         Some(Self {
             id: id.and_then(|id| id.split_once(':').map(|(_, id)| id.to_owned())),

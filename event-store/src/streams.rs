@@ -132,7 +132,8 @@ pub async fn ensure(client: &Client, replicas: usize, missing: Missing) -> Resul
 async fn ensure_now(client: &Client, replicas: usize, missing: Missing) -> Result<(), SetupError> {
     crate::jetstream_api::connected(client)?;
     check_server(client)?;
-    let streams = [events, feed, telemetry, dead_letters, network_events, secrets, sessions, tickets].map(|config| config(replicas));
+    let streams = [events, feed, telemetry, dead_letters, network_events, secrets, sessions, tickets]
+        .map(|config| config(replicas));
     for wanted in streams {
         match found(client, &wanted.name).await? {
             Some(found) => compare(&wanted, &found)?,

@@ -68,8 +68,18 @@ pub struct Bridge {
 
 impl Bridge {
     pub fn start(options: BridgeOptions) -> Self {
-        let BridgeOptions { devices, waybill, broker, store, telemetry, dead_letters, links, live_devices, network, tasks } =
-            options;
+        let BridgeOptions {
+            devices,
+            waybill,
+            broker,
+            store,
+            telemetry,
+            dead_letters,
+            links,
+            live_devices,
+            network,
+            tasks,
+        } = options;
         let (sender, ready) = watch::channel(false);
         let (measured, backlog) = watch::channel(Backlog::default());
         let link = Arc::new(Link::open(broker.clone(), "answers", &tasks));
@@ -80,7 +90,10 @@ impl Bridge {
         let handler = Handler::new(telemetry.clone(), dead_letters, answers, Unfinished::new(devices.clone()));
         let queues = Arc::new(Queues::start(&handler, &tasks));
         tasks.spawn("mqtt-unstored", unstored::run(devices.clone(), Arc::clone(&queues), tasks.token().clone()));
-        tasks.spawn("mqtt-inbound", mqtt_msgs::run(devices, waybill.clone(), queues, telemetry, sender, tasks.token().clone()));
+        tasks.spawn(
+            "mqtt-inbound",
+            mqtt_msgs::run(devices, waybill.clone(), queues, telemetry, sender, tasks.token().clone()),
+        );
         network.start(&handler, &store, &waybill, &tasks);
         let outbound = Outbound { broker, store, waybill, links, live_devices, tasks: tasks.clone() };
         tasks.spawn("mqtt-outbound", outbound.run());

@@ -30,9 +30,9 @@ pub use backlog::Backlog;
 pub(crate) use backlog::measure as measure_backlog;
 pub(crate) use handler::{Handled, Handler};
 pub(crate) use intake_error::IntakeError;
-pub(crate) use watermark_publisher::ask;
 pub(crate) use queues::Queues;
 pub(crate) use unfinished::{Settled, Unfinished};
+pub(crate) use watermark_publisher::ask;
 
 use crate::topics::{DeviceTopic, UnknownTopic};
 

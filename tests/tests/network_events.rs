@@ -129,7 +129,8 @@ async fn webhooks_of_every_kind_reach_their_device() {
     assert_eq!((&radio["f_cnt"], &radio["confirmed"], &radio["dr"]), (&json!(1), &json!(true), &json!(5)), "{data}");
     assert_eq!((&radio["location"]["latitude"], &radio["snr"]), (&json!(52.37), &json!(9.5)), "{data}");
 
-    let error = json!({"devEUI": "AQIDBAUGBwg=", "type": "UPLINK_FCNT_RESET", "error": "the counter was reset", "fCnt": 3});
+    let error =
+        json!({"devEUI": "AQIDBAUGBwg=", "type": "UPLINK_FCNT_RESET", "error": "the counter was reset", "fCnt": 3});
     assert_eq!(post(&world, "default/error", &error).await, 200);
     let notices = format!("{device}/network-notices");
     let found = world.until_get(&api, &notices, "the notice", |body| body["items"][0].is_object()).await;
@@ -192,7 +193,8 @@ async fn an_uplink_by_both_ways_counts_once_and_nothing_is_lost_when_waybill_die
     send(&world, &rest[rest.len() / 4..]).await;
     let wanted: BTreeSet<u64> = (3..FRAMES).collect();
     for n in 0..DEVICES {
-        let seen = async || frames(&telemetry(&api, n).await).into_iter().filter(|frame| *frame >= 3).collect::<Vec<_>>();
+        let seen =
+            async || frames(&telemetry(&api, n).await).into_iter().filter(|frame| *frame >= 3).collect::<Vec<_>>();
         world.until("every uplink", async || seen().await.into_iter().collect::<BTreeSet<_>>() == wanted).await;
         assert_eq!(seen().await.len(), wanted.len(), "device {n}: an uplink counted twice");
     }

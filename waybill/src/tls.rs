@@ -7,5 +7,5 @@ mod pem;
 mod trusted;
 
 pub use certificate::{CertificateArgs, ServedCertificate};
-pub(crate) use trusted::{trusting_nobody, trusting_pem};
 pub use trusted::{MqttTlsArgs, NatsTls, NatsTlsArgs, client, trusting};
+pub(crate) use trusted::{trusting_nobody, trusting_pem};

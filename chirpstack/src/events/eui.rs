@@ -75,13 +75,9 @@ mod tests {
 
     #[test]
     fn an_eui_is_read_in_every_spelling() {
-        for text in [
-            "0102030405060708",
-            "01:02:03:04:05:06:07:08",
-            "01-02-03-04-05-06-07-08",
-            "AQIDBAUGBwg=",
-            "AQIDBAUGBwg",
-        ] {
+        for text in
+            ["0102030405060708", "01:02:03:04:05:06:07:08", "01-02-03-04-05-06-07-08", "AQIDBAUGBwg=", "AQIDBAUGBwg"]
+        {
             assert_eq!(DevEui::parse(text).unwrap().as_str(), "0102030405060708", "{text}");
         }
         assert_eq!(DevEui::parse("ABCDEFabcdef0123").unwrap().as_str(), "abcdefabcdef0123");
@@ -90,7 +86,8 @@ mod tests {
 
     #[test]
     fn other_texts_are_no_eui() {
-        for text in ["", "01020304", "010203040506070", "01020304050607080", "AQIDBAUGBw==", "xyz", "é02030405060708"] {
+        for text in ["", "01020304", "010203040506070", "01020304050607080", "AQIDBAUGBw==", "xyz", "é02030405060708"]
+        {
             assert_eq!(DevEui::parse(text), None, "{text}");
         }
     }

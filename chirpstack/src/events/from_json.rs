@@ -8,8 +8,8 @@ use super::kind::{Hints, Kind, by_fields};
 use super::payload::{self, Decoded};
 use super::radio::{self, Position, Reception};
 use super::{
-    Ack, CONTEXT_MAX, DEPTH_MAX, DESCRIPTION_MAX_CHARS, DevEui, DeviceStatus, Event, Integration, Join, Log,
-    LogLevel, NAME_MAX_CHARS, NetworkEvent, Presence, TxAck, Unreadable, Uplink, dialect, eui,
+    Ack, CONTEXT_MAX, DEPTH_MAX, DESCRIPTION_MAX_CHARS, DevEui, DeviceStatus, Event, Integration, Join, Log, LogLevel,
+    NAME_MAX_CHARS, NetworkEvent, Presence, TxAck, Unreadable, Uplink, dialect, eui,
 };
 
 type Object = Map<String, Value>;

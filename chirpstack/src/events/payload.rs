@@ -8,8 +8,9 @@ use serde_json::{Map, Value};
 use super::fields::{self, Notes, cut};
 use super::{DEPTH_MAX, NAME_MAX_CHARS, OBJECT_MAX_BYTES, Payload, Unreadable};
 
-const LENIENT: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true);
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
 const STANDARD_ENGINE: GeneralPurpose = GeneralPurpose::new(&STANDARD, LENIENT);
 const URL_SAFE_ENGINE: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
 /// Names of a battery's level in decoded objects, the first that has one counts.
@@ -128,7 +129,10 @@ mod tests {
     fn the_first_battery_in_range_counts() {
         let battery = |json: Value| battery(json.as_object().unwrap());
         assert_eq!(battery(serde_json::json!({"battery": 85})), Some(85.0));
-        assert_eq!(battery(serde_json::json!({"battery_level": 254, "batteryLevel": "71.5", "battery": 85})), Some(71.5));
+        assert_eq!(
+            battery(serde_json::json!({"battery_level": 254, "batteryLevel": "71.5", "battery": 85})),
+            Some(71.5)
+        );
         assert_eq!(battery(serde_json::json!({"battery": -1})), None);
     }
 }

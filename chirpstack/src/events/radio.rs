@@ -122,7 +122,8 @@ fn gateway(object: &Map<String, Value>, absent_is_zero: bool, notes: &mut Notes)
     Gateway {
         id: id.map(|id| eui::gateway_id(&id)),
         rssi: fields::whole(object, &["rssi"], notes).or((!has_rssi && absent_is_zero).then_some(0)),
-        snr: fields::real(object, &["snr", "loRaSNR", "lora_snr"], notes).or((!has_snr && absent_is_zero).then_some(0.0)),
+        snr: fields::real(object, &["snr", "loRaSNR", "lora_snr"], notes)
+            .or((!has_snr && absent_is_zero).then_some(0.0)),
         position: fields::child(object, &["location"]).and_then(|place| Position::of_json(place, notes)),
         time: fields::time(object, &["gwTime", "gw_time"])
             .or_else(|| fields::time(object, &["nsTime", "ns_time"]))

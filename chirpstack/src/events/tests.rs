@@ -179,7 +179,8 @@ fn a_status_webhook_says_whether_the_device_is_there() {
     let event = read(r#"{"devEUI":"0102030405060708","status":"offline"}"#).unwrap();
     assert!(matches!(event.event, Event::Presence(Presence { online: false, .. })));
     assert!(read(r#"{"devEUI":"0102030405060708","status":"away"}"#).is_err());
-    let error = normalise(br#"{"devEUI":"AQIDBAUGBwg=","type":"DOWNLINK_FCNT","error":"x","fCnt":9}"#, &Hints::default());
+    let error =
+        normalise(br#"{"devEUI":"AQIDBAUGBwg=","type":"DOWNLINK_FCNT","error":"x","fCnt":9}"#, &Hints::default());
     let Event::Log(log) = error.unwrap().event else { panic!() };
     assert_eq!((log.code.as_str(), log.description.as_str()), ("F_CNT_DOWN", "x"));
 }
@@ -191,7 +192,8 @@ fn copies_of_one_event_have_one_key_and_events_of_one_uplink_have_their_own() {
         normalise(&body, &with_event(&event)).unwrap().dedup_key.unwrap()
     };
     assert_eq!(key("v4_up.up.json"), key("v4_up.up.json"));
-    let names = ["v4_up.up.json", "v4_status.status.json", "v4_ack.ack.json", "v4_log_codec.log.json", "v4_txack.txack.json"];
+    let names =
+        ["v4_up.up.json", "v4_status.status.json", "v4_ack.ack.json", "v4_log_codec.log.json", "v4_txack.txack.json"];
     let keys: std::collections::BTreeSet<String> = names.iter().map(|name| key(name).to_string()).collect();
     assert_eq!(keys.len(), names.len());
     let with_kind = |kind: &str| {
@@ -212,7 +214,9 @@ fn bodies_beyond_the_bounds_are_refused() {
     assert!(refused(nested(DEPTH_MAX).as_bytes()).contains("nested"));
     assert!(refused(nested(10_000).as_bytes()).contains("JSON"));
     let inside = nested(DEPTH_MAX + 1).replace('"', "\\\"");
-    assert!(refused(format!(r#"{{"devEUI":"0102030405060708","objectJSON":"{inside}"}}"#).as_bytes()).contains("nested"));
+    assert!(
+        refused(format!(r#"{{"devEUI":"0102030405060708","objectJSON":"{inside}"}}"#).as_bytes()).contains("nested")
+    );
     let large = format!(r#"{{"devEUI":"0102030405060708","object":{{"a":"{}"}}}}"#, "x".repeat(OBJECT_MAX_BYTES));
     assert!(refused(large.as_bytes()).contains("bytes"));
     for body in ["", " ", "[]", "1", "null", "{", "{}", r#"{"devEUI":5}"#, r#"{"devEUI":"x"}"#, "\u{0}", "<xml/>"] {
@@ -250,8 +254,20 @@ fn change() -> impl Strategy<Value = Change> {
     let at = any::<usize>();
     let word = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..8),
-        prop::sample::select(vec!["null", "{", "[", "-1", "1e400", "\"\"", "\\ud800", "\u{0}", "99999999999999999999", "{}", "[]"])
-            .prop_map(|word| word.as_bytes().to_vec()),
+        prop::sample::select(vec![
+            "null",
+            "{",
+            "[",
+            "-1",
+            "1e400",
+            "\"\"",
+            "\\ud800",
+            "\u{0}",
+            "99999999999999999999",
+            "{}",
+            "[]"
+        ])
+        .prop_map(|word| word.as_bytes().to_vec()),
     ];
     prop_oneof![
         (at, any::<u8>()).prop_map(|(at, byte)| Change::Set(at, byte)),
@@ -342,4 +358,5 @@ proptest! {
 }
 
 /// Events and bodies, read once for all changed ones.
-static PAYLOADS: std::sync::LazyLock<Vec<(String, Vec<u8>)>> = std::sync::LazyLock::new(|| payloads().into_values().collect());
+static PAYLOADS: std::sync::LazyLock<Vec<(String, Vec<u8>)>> =
+    std::sync::LazyLock::new(|| payloads().into_values().collect());

@@ -13,7 +13,11 @@ const LEVELS_MAX: usize = 16;
 enum Level {
     Fixed(String),
     /// A placeholder with text around it is read as a whole.
-    Any { prefix: String, value: Value, suffix: String },
+    Any {
+        prefix: String,
+        value: Value,
+        suffix: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +63,8 @@ impl TopicTemplate {
         if levels.len() > LEVELS_MAX {
             return Err(InvalidTemplate("too many levels"));
         }
-        let has = |wanted: Value| levels.iter().any(|level| matches!(level, Level::Any { value, .. } if *value == wanted));
+        let has =
+            |wanted: Value| levels.iter().any(|level| matches!(level, Level::Any { value, .. } if *value == wanted));
         if !has(Value::Event) {
             return Err(InvalidTemplate("{{event}} is missing"));
         }
@@ -128,7 +133,9 @@ mod tests {
             read("application/1/device/0102030405060708/event/up"),
             Some((Some("0102030405060708".to_owned()), Some("up".to_owned())))
         );
-        for other in ["application/1/device/0102030405060708/command/down", "application/1/device/0102030405060708/event", "a"] {
+        for other in
+            ["application/1/device/0102030405060708/command/down", "application/1/device/0102030405060708/event", "a"]
+        {
             assert_eq!(read(other), None, "{other}");
         }
     }

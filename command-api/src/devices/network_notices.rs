@@ -82,8 +82,7 @@ pub(crate) async fn device_network_notices(
         return Err(Problem::not_found("no such device"));
     }
     let telemetry = app.telemetry.as_ref();
-    let telemetry =
-        telemetry.ok_or_else(|| Problem::unavailable("event_log_unavailable", "notices can't be read"))?;
+    let telemetry = telemetry.ok_or_else(|| Problem::unavailable("event_log_unavailable", "notices can't be read"))?;
     let page = telemetry.page(tenant, device, begin, None, paging.limit, notice).await?;
     Ok(Json(paging.keyed(page.items, page.next.map(|next| vec![next.to_string()]))))
 }

@@ -124,7 +124,8 @@ mod tests {
             let text = signed(now().timestamp() + seconds, SECRET, BODY);
             assert_eq!(shown(&with("x-waybill-signature", &text)), Shown::Genuine, "{seconds}");
         }
-        let (_, right) = signed(now().timestamp(), SECRET, BODY).split_once(',').map(|(t, v)| (t.to_owned(), v.to_owned())).unwrap();
+        let (_, right) =
+            signed(now().timestamp(), SECRET, BODY).split_once(',').map(|(t, v)| (t.to_owned(), v.to_owned())).unwrap();
         let both = format!("t={}, v1={}, {right}, v2=x", now().timestamp(), "00".repeat(32));
         assert_eq!(shown(&with("x-waybill-signature", &both)), Shown::Genuine, "while a secret is replaced");
     }

@@ -240,4 +240,3 @@ async fn keep(app: &App, event: RawEvent) -> Result<(), Problem> {
         }
     })
 }
-

@@ -76,7 +76,9 @@ async fn takes_whom_the_table_says(api: &Api, operation: &Operation) {
 async fn no_role_reaches_into_another_tenant() {
     let api = Api::new();
     let before = api.stored().await;
-    for operation in of_api().filter(|one| !matches!(one.access, Access::Anyone | Access::Webhook | Access::Device | Access::Platform)) {
+    for operation in of_api()
+        .filter(|one| !matches!(one.access, Access::Anyone | Access::Webhook | Access::Device | Access::Platform))
+    {
         let path = match operation.access {
             Access::RoleOrPlatform(_) => filled(operation.path),
             _ => format!("/tenants/acme{}", filled(operation.path)),
@@ -93,7 +95,9 @@ async fn no_role_reaches_into_another_tenant() {
 async fn a_tenant_that_nobody_created_opens_nothing() {
     let api = Api::new().bearing(token("nowhere", Role::Admin));
     let before = api.stored().await;
-    for operation in of_api().filter(|one| !matches!(one.access, Access::Anyone | Access::Webhook | Access::Device | Access::Platform)) {
+    for operation in of_api()
+        .filter(|one| !matches!(one.access, Access::Anyone | Access::Webhook | Access::Device | Access::Platform))
+    {
         let path = filled(&operation.path.replace("{tenant_id}", "nowhere"));
         let (found, _) = status(&api, operation, &path).await;
         assert_eq!(found, 401, "{} {}", operation.method, operation.path);

@@ -6,8 +6,10 @@ use event_store::network::RawEvent;
 
 use super::*;
 
-const UPLINK: &str = r#"{"devEUI":"0102030405060708","objectJSON":"{\"temp\": 22.5, \"battery\": 85}","rxInfo":[{"rssi":-95}]}"#;
-const WITH_ID: &str = r#"{"deduplicationId":"a","deviceInfo":{"devEui":"0102030405060708"},"fCnt":1,"fPort":2,"data":""}"#;
+const UPLINK: &str =
+    r#"{"devEUI":"0102030405060708","objectJSON":"{\"temp\": 22.5, \"battery\": 85}","rxInfo":[{"rssi":-95}]}"#;
+const WITH_ID: &str =
+    r#"{"deduplicationId":"a","deviceInfo":{"devEui":"0102030405060708"},"fCnt":1,"fPort":2,"data":""}"#;
 
 async fn post(api: &Api, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
     let mut request = Request::post(format!("/api/v1/lorawan/webhooks/{path}"));

@@ -38,7 +38,8 @@ impl RawEvents for MemoryRawEvents {
             return Err(AppendError::TooLarge { bytes, max_bytes });
         }
         let mut kept = self.lock();
-        let is_copy = kept.iter().any(|known| known.id.is_some() && (&known.tenant, &known.id) == (&event.tenant, &event.id));
+        let is_copy =
+            kept.iter().any(|known| known.id.is_some() && (&known.tenant, &known.id) == (&event.tenant, &event.id));
         if is_copy {
             return Ok(());
         }

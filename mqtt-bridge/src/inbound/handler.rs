@@ -285,7 +285,8 @@ impl Handler {
     ) -> Result<(), IntakeError> {
         let place = delivery.and_then(Delivery::place);
         let record = TelemetryRecord { v: TELEMETRY_FORMAT, kind, received_at: clock::now(), device_time, place, data };
-        let once = delivery.filter(|_| place.is_none()).map(|delivery| format!("{}-{kind:?}", delivery.name().join("-")));
+        let once =
+            delivery.filter(|_| place.is_none()).map(|delivery| format!("{}-{kind:?}", delivery.name().join("-")));
         self.telemetry.publish_once(&topic.tenant, &topic.device, &record, once.as_deref()).await?;
         Ok(())
     }

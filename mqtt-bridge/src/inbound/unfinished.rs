@@ -12,9 +12,9 @@ use moka::sync::Cache;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Inbound, Numbering};
 use super::durables::STREAM;
 use super::watermark_publisher::{NO_MESSAGE_FOUND, ask};
+use super::{Inbound, Numbering};
 
 /// Most older messages that are checked and were recently acknowledged by this process.
 const LOOKS_MAX: usize = 4;

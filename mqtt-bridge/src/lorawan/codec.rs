@@ -152,9 +152,7 @@ impl UpMessage {
                 code: rest.first().copied().filter(|code| *code > 0),
             },
             VERSION => Self::Version { boot: take::<1>(rest)?[0], version: take(rest)? },
-            FIRMWARE => {
-                Self::Firmware { boot: take::<1>(rest)?[0], firmware_short: u32::from_be_bytes(take(rest)?) }
-            }
+            FIRMWARE => Self::Firmware { boot: take::<1>(rest)?[0], firmware_short: u32::from_be_bytes(take(rest)?) },
             other => return Err(NotAMessage::Unknown(other)),
         })
     }
@@ -235,15 +233,14 @@ mod tests {
 
     fn up() -> impl Strategy<Value = UpMessage> {
         prop_oneof![
-            (1_u16.., 1_u8.., 0_usize..STATUSES.len(), prop::option::of(0_u8..=100), prop::option::of(1_u8..)).prop_map(
-                |(ordinal, attempt, status, progress, code)| UpMessage::Report {
+            (1_u16.., 1_u8.., 0_usize..STATUSES.len(), prop::option::of(0_u8..=100), prop::option::of(1_u8..))
+                .prop_map(|(ordinal, attempt, status, progress, code)| UpMessage::Report {
                     ordinal,
                     attempt,
                     status: STATUSES[status],
                     progress,
                     code
-                }
-            ),
+                }),
             (any::<u8>(), any::<[u8; 3]>()).prop_map(|(boot, version)| UpMessage::Version { boot, version }),
             (any::<u8>(), any::<u32>()).prop_map(|(boot, firmware_short)| UpMessage::Firmware { boot, firmware_short }),
         ]

@@ -89,9 +89,8 @@ async fn read_all(brokers: &ForeignBrokers, tenants: &Followed<Tenant>) -> Resul
             connection.mqtt.is_some().then(|| (tenant.clone(), (connection.clone(), revision)))
         });
         let wanted: HashMap<_, _> = wanted.into_iter().take(BROKERS_MAX).collect();
-        readings.retain(|tenant, reading| {
-            wanted.get(tenant).is_some_and(|(_, revision)| *revision == reading.revision)
-        });
+        readings
+            .retain(|tenant, reading| wanted.get(tenant).is_some_and(|(_, revision)| *revision == reading.revision));
         for (tenant, (connection, revision)) in wanted {
             readings.entry(tenant.clone()).or_insert_with(|| {
                 let stop = brokers.tasks.token().child_token();
@@ -118,7 +117,9 @@ impl Reader {
         while !stop.is_cancelled() {
             let mut was_up = false;
             let ended = match self.broker().await {
-                Ok((broker, template)) => stop.run_until_cancelled(self.connected(&broker, &template, &mut was_up)).await,
+                Ok((broker, template)) => {
+                    stop.run_until_cancelled(self.connected(&broker, &template, &mut was_up)).await
+                }
                 Err(reason) => Some(reason),
             };
             if was_up {

@@ -19,7 +19,11 @@ pub(super) enum Part {
     Measured(Map<String, Value>),
     /// What the network server said.
     Notice(Value),
-    Downlink { queue_item_id: Option<String>, f_cnt_down: Option<u32>, end: DownlinkEnd },
+    Downlink {
+        queue_item_id: Option<String>,
+        f_cnt_down: Option<u32>,
+        end: DownlinkEnd,
+    },
 }
 
 /// The name of an event's kind, for metrics.
@@ -161,7 +165,8 @@ fn of_log(log: &Log) -> Vec<Part> {
         LogLevel::Warning => "warning",
         LogLevel::Error => "error",
     };
-    let context: Map<String, Value> = log.context.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+    let context: Map<String, Value> =
+        log.context.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     let context = if context.is_empty() { Value::Null } else { Value::Object(context) };
     let notice = json!({"level": level, "code": log.code, "description": log.description, "context": context});
     let mut parts = vec![Part::Notice(notice)];
@@ -187,7 +192,8 @@ mod tests {
 
     #[test]
     fn the_classical_webhook_is_measurements_with_battery_and_signal() {
-        let body = r#"{"devEUI":"0102030405060708","objectJSON":"{\"temp\": 22.5, \"battery\": 85}","rxInfo":[{"rssi":-95}]}"#;
+        let body =
+            r#"{"devEUI":"0102030405060708","objectJSON":"{\"temp\": 22.5, \"battery\": 85}","rxInfo":[{"rssi":-95}]}"#;
         let (parts, ignored) = of(body, Hints { event: None, route: Some(Route::Uplink) });
         let [Part::Measured(data)] = parts.as_slice() else { panic!("{parts:?}") };
         assert_eq!(data["temp"], 22.5);
@@ -200,7 +206,9 @@ mod tests {
     fn a_boot_has_the_readings_of_its_uplink() {
         let body = r#"{"deviceInfo":{"devEui":"0102030405060708"},"fPort":20,"data":"ggUCAQA=","rxInfo":[{"rssi":-70,"snr":3}]}"#;
         let (parts, _) = of(body, Hints::default());
-        let [Part::Said(Said::Presence { body, .. }), Part::Measured(data)] = parts.as_slice() else { panic!("{parts:?}") };
+        let [Part::Said(Said::Presence { body, .. }), Part::Measured(data)] = parts.as_slice() else {
+            panic!("{parts:?}")
+        };
         assert_eq!((&body["firmware_version"], &body["signal_strength"]), (&json!("2.1.0"), &json!(-70)));
         assert_eq!((&data["lorawan"]["f_port"], &data["lorawan"]["data"]), (&json!(20), &json!("ggUCAQA=")));
     }
@@ -225,7 +233,10 @@ mod tests {
             assert_eq!(log(code, json!({"queue_item_id": "q"}))[1], wanted);
         }
         let end = DownlinkEnd::GatewayRefused { reason: "TOO_LATE".to_owned() };
-        assert_eq!(log("DOWNLINK_GATEWAY", json!({}))[1], Part::Downlink { queue_item_id: None, f_cnt_down: None, end });
+        assert_eq!(
+            log("DOWNLINK_GATEWAY", json!({}))[1],
+            Part::Downlink { queue_item_id: None, f_cnt_down: None, end }
+        );
         assert_eq!(log("UPLINK_CODEC", json!({})).len(), 1);
     }
 

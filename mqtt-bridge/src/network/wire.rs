@@ -7,17 +7,8 @@ use crate::lorawan::codec::{self, NotAMessage, UpMessage};
 use crate::wire::StatusReport;
 
 /// Fields of `status` that an object of an uplink may have.
-const PRESENCE: [&str; 9] = [
-    "status",
-    "session",
-    "boot_id",
-    "firmware_version",
-    "versions",
-    "trial",
-    "slot",
-    "external_power",
-    "last_update",
-];
+const PRESENCE: [&str; 9] =
+    ["status", "session", "boot_id", "firmware_version", "versions", "trial", "slot", "external_power", "last_update"];
 /// Fields that make an object a `status`: without one of them it says nothing about what the device runs.
 const PROOFS: [&str; 4] = ["boot_id", "firmware_version", "versions", "last_update"];
 /// The first bytes of the SHA-256 of the firmware that runs, in hexadecimal digits.
@@ -138,8 +129,13 @@ mod tests {
         let decoded = json!({"ordinal": 7.0, "attempt": 1.0, "status": "downloading", "progress": 40.0});
         assert_eq!(of(json!({"fPort": 20, "data": "gQAHAQMo", "object": decoded})), report(Some(7), wanted));
         assert_eq!(of(json!({"fPort": 2, "object": decoded})).unwrap().is_some(), true, "on any port");
-        let Ok(Some(Said::Presence { body, firmware_short })) = of(json!({"fPort": 20, "data": "gwaJq83v"})) else { panic!() };
-        assert_eq!((Value::Object(body), firmware_short), (json!({"status": "online", "boot_id": "b6"}), Some(0x89ab_cdef)));
+        let Ok(Some(Said::Presence { body, firmware_short })) = of(json!({"fPort": 20, "data": "gwaJq83v"})) else {
+            panic!()
+        };
+        assert_eq!(
+            (Value::Object(body), firmware_short),
+            (json!({"status": "online", "boot_id": "b6"}), Some(0x89ab_cdef))
+        );
         assert_eq!(of(json!({"fPort": 20, "data": "AQAH"})), Err(NotAMessage::Unknown(1)));
         assert_eq!(of(json!({"fPort": 21, "data": "gQAHAQMo"})), Ok(None), "another port is the device's own");
         assert_eq!(of(json!({"fPort": 20, "data": "gQAHAQMo", "joinServerContext": {"sessionKeyId": "1"}})), Ok(None));

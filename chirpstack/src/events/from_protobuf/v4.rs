@@ -189,7 +189,10 @@ fn log(event: pb::LogEvent) -> Log {
     context.truncate(CONTEXT_MAX);
     let code = usize::try_from(event.code).ok().and_then(|code| numbered_code(code, false));
     Log {
-        level: usize::try_from(event.level).ok().and_then(|level| LEVELS.get(level).copied()).unwrap_or(LogLevel::Error),
+        level: usize::try_from(event.level)
+            .ok()
+            .and_then(|level| LEVELS.get(level).copied())
+            .unwrap_or(LogLevel::Error),
         code: code.unwrap_or_else(|| format!("CODE_{}", event.code)),
         description: cut(&event.description, DESCRIPTION_MAX_CHARS),
         context,

@@ -154,7 +154,8 @@ mod tests {
         let kind = |channel, arrived| {
             let topic = DeviceTopic::new(&TenantId::new("acme").unwrap(), &DeviceId::new("d-1").unwrap(), channel);
             let payload = bytes::Bytes::from_static(b"text");
-            Arc::new(Inbound { topic: Ok(topic), arrived, payload, delivery: None, ack: Ack::none(), origin: None }).kind()
+            Arc::new(Inbound { topic: Ok(topic), arrived, payload, delivery: None, ack: Ack::none(), origin: None })
+                .kind()
         };
         for arrived in [Arrived::Stored, Arrived::Unstored, Arrived::Retained] {
             assert_eq!(kind(Channel::UpdateLog { ordinal: 1 }, arrived), Kind::Log);
