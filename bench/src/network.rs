@@ -137,7 +137,6 @@ impl Network {
             webhook_header: None,
             auto_import: vec![],
             mqtt: None,
-            may_be_private: true,
         };
         let key = Key::<Tenant>::new(&self.tenant, &self.tenant);
         self.execute(&key, TenantCommand::ConnectChirpStack { connection: Box::new(connection) }).await
@@ -168,7 +167,8 @@ impl Network {
 
     /// Creations alone; returns the rate per second.
     async fn bare_calls(&self, devices: usize) -> Result<f64> {
-        let client = Client::new(&Connection::new(&self.lns.url(), ApiKey::new(TENANT_KEY)?))?;
+        let client =
+            Client::new(&Connection::new(&self.lns.url(), ApiKey::new(TENANT_KEY)?, crate::world::on_this_machine()))?;
         let client = &client;
         let create = |n: usize| async move {
             let device = ServerDevice {

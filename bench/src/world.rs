@@ -200,6 +200,11 @@ pub(crate) struct Managers {
     pub(crate) store: EventStore,
 }
 
+/// Where the network servers of a measurement are.
+pub(crate) fn on_this_machine() -> Outward {
+    Outward { loopback: true, ..Outward::default() }
+}
+
 impl Managers {
     /// Connects; the process managers start later.
     pub(crate) async fn connect(world: &World) -> Result<Self> {
@@ -222,9 +227,8 @@ impl Managers {
         let projections = read_side.projections.clone();
         self.part
             .run(async move {
-                // The network servers of a measurement are on this machine.
-                let outward = Outward { loopback: true, ..Outward::default() };
-                let options = process_managers::Options { outward, ..process_managers::Options::default() };
+                let options =
+                    process_managers::Options { outward: on_this_machine(), ..process_managers::Options::default() };
                 process_managers::start(store, db, projections, secrets, None, options, &tasks);
                 Ok(())
             })

@@ -10,15 +10,14 @@ use crate::state::App;
 
 /// A client with the tenant's key.
 pub(crate) async fn client(app: &App, tenant: &TenantId, connection: &ChirpStackConnection) -> Result<Client, Problem> {
-    if !connection.may_be_private && chirpstack::address::is_private(&connection.url).await {
-        return Err(refused("its address is in a private network"));
-    }
     let key = app.secrets()?.read(tenant, &connection.api_key).await;
     let key =
         key.map_err(|_| Problem::unavailable("secrets_unavailable", "the API key of ChirpStack can't be read"))?;
     let unusable = |error: InvalidConnection| refused(&error.to_string());
     let api_key = ApiKey::new(key.reveal_text().unwrap_or_default()).map_err(unusable)?;
-    let settings = Connection { extra_ca_pem: connection.ca.clone(), ..Connection::new(&connection.url, api_key) };
+    let outward = app.config.outward.clone();
+    let settings =
+        Connection { extra_ca_pem: connection.ca.clone(), ..Connection::new(&connection.url, api_key, outward) };
     Client::new(&settings).map_err(unusable)
 }
 

@@ -45,6 +45,12 @@ impl Lorawan {
         self.api.send(Method::PUT, path, Some(body)).await.unwrap().success().unwrap()
     }
 
+    /// With one idempotency key for all; returns the status.
+    async fn put_keyed(&self, path: &str, body: &Value) -> u16 {
+        let request = self.api.http().put(format!("{}/api/v1{path}", self.api.base())).bearer_auth(self.api.token());
+        request.header("Idempotency-Key", "keys").json(body).send().await.unwrap().status().as_u16()
+    }
+
     async fn patch(&self, id: &str, body: Value) {
         self.api.send(Method::PATCH, &format!("/devices/{id}"), Some(&body)).await.unwrap().success().unwrap();
     }
@@ -162,6 +168,11 @@ async fn a_device_has_a_copy_in_chirpstack_from_its_registration_to_its_end() {
     // Join keys go there and are shown nowhere.
     let keys = lorawan.put("/devices/d-1/lorawan-keys", &json!({"nwk_key": NWK_KEY})).await;
     assert_eq!((&keys["nwk_key"], &keys["app_key"]), (&json!("set"), &json!("missing")));
+    let other = json!({"nwk_key": NWK_KEY, "app_key": NWK_KEY});
+    let one = json!({"nwk_key": NWK_KEY});
+    for (body, status) in [(&one, 200), (&one, 200), (&other, 422)] {
+        assert_eq!(lorawan.put_keyed("/devices/d-1/lorawan-keys", body).await, status);
+    }
     let kept = |lns: &FakeChirpstack| lns.keys(&eui("d-1")).is_some_and(|keys| keys.nwk_key == NWK_KEY);
     lorawan.until_there("the keys are there", kept).await;
     lorawan.until_synced("d-1").await;

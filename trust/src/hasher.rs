@@ -14,6 +14,9 @@ const PURPOSE: &[u8] = b"waybill-token-v1";
 /// Separates the hashes of certificates from those of tokens: no token has the hash of a certificate.
 const PURPOSE_CERTIFICATE: &[u8] = b"waybill-certificate-v1";
 
+/// The same for digests of requests.
+const PURPOSE_REQUEST: &[u8] = b"waybill-request-v1";
+
 /// Hashes tokens with a secret of the server: HMAC-SHA256. Tokens are random, so no slow hash is needed; without the secret nobody can make
 /// a hash that fits a token, not even by writing to the log.
 #[derive(Clone)]
@@ -30,6 +33,14 @@ impl TokenHasher {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("an HMAC takes keys of any length");
         mac.update(PURPOSE);
         mac.update(token.as_ref().reveal().as_bytes());
+        TokenHash::new(mac.finalize().into_bytes().into())
+    }
+
+    /// The hash of the digest of a request that has secrets. Without the key nobody can try what the request was.
+    pub fn hash_request(&self, digest: &str) -> TokenHash {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("an HMAC takes keys of any length");
+        mac.update(PURPOSE_REQUEST);
+        mac.update(digest.as_bytes());
         TokenHash::new(mac.finalize().into_bytes().into())
     }
 

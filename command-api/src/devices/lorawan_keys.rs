@@ -133,7 +133,7 @@ pub(crate) async fn set_lorawan_keys(
     Path(path): Path<DevicePath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<LorawanKeysRequest>>,
 ) -> Result<Reply<LorawanKeysBody>, Problem> {
-    let envelope = envelope.without_digest();
+    let envelope = envelope.with_secrets(&app.config.token_hasher)?;
     let (keys, value) = wanted.checked()?;
     let key = Key::<Device>::new(&caller.tenant, &path.device_id);
     let secret = LorawanKeys::secret_of(&path.device_id);

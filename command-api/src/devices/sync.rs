@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::hold::ReasonRequest;
+use super::key;
 use super::model::DeviceBody;
 use crate::auth::Caller;
 use crate::http::commands::CommandHeaders;
@@ -101,6 +102,8 @@ pub(crate) async fn sync_devices(
     let after = after.map_err(|error| Problem::invalid("after", error.to_string()))?;
     let reason = envelope.reason_with(wanted.reason)?;
     let (envelope, _) = envelope.of_many(&caller)?;
+    // Binds the key to this request: the devices alone would each refuse another one.
+    key::claim_for(&app, &caller, &envelope, envelope.digest_hex()).await?;
     wait_for_the_end(&app, &[FLEET]).await?;
     let devices = projections::network::in_state(&app.db, &caller.tenant, &states, after.as_ref(), DEVICES_MAX).await?;
     let next_after = devices.last().filter(|_| devices.len() == DEVICES_MAX).map(DeviceId::to_string);

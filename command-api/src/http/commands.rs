@@ -12,6 +12,7 @@ use domain::ids::name_based_uuid;
 use domain::{CommandId, CommandOf, Decider, Key, Sealed};
 use event_store::{Cause, CommandHash, Committed, ExpectedVersion, Loaded, Origin, PositionToken, Request, Times};
 use runtime::clock;
+use trust::TokenHasher;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
@@ -185,11 +186,11 @@ impl Envelope {
         Ok(Self { request_digest: Some(digest), ..self })
     }
 
-    /// Without the digest of the body, which has secrets: the digest is kept with the event, and short secrets could be guessed from it.
-    /// A repeated request is then recognised by its command alone.
-    #[must_use]
-    pub(crate) fn without_digest(self) -> Self {
-        Self { request_digest: None, ..self }
+    /// Of a body that has secrets: its digest is kept with the event, and short secrets could be guessed from it, so a keyed hash of the
+    /// digest takes its place.
+    pub(crate) fn with_secrets(self, hasher: &TokenHasher) -> Result<Self, Problem> {
+        let keyed = self.request_digest.map(|digest| CommandHash::of(&hasher.hash_request(&digest.to_hex())));
+        Ok(Self { request_digest: keyed.transpose().map_err(Problem::internal)?, ..self })
     }
 
     /// The digest of the request as text.

@@ -78,7 +78,7 @@ pub(crate) async fn connect_chirpstack(
     Path(TenantPath { tenant_id }): Path<TenantPath>,
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ChirpStackRequest>>,
 ) -> Result<Reply<ChirpStackBody>, Problem> {
-    let envelope = envelope.without_digest();
+    let envelope = envelope.with_secrets(&app.config.token_hasher)?;
     let key = Key::<Tenant>::new(&tenant_id, &tenant_id);
     let loaded = app.store.load_fresh(&key).await?;
     if loaded.version == 0 {

@@ -70,7 +70,7 @@ async fn a_connection_is_for_admins_of_the_tenant_and_the_platform() {
     assert_eq!(api.get(path).await.status, 404);
     for (caller, expected) in [
         (token("acme", Role::Operator), 403),
-        (token("rival", Role::Admin), 403),
+        (token("rival", Role::Admin), 404),
         (token("acme", Role::Admin), 404),
         (token("default", Role::PlatformAdmin), 404),
     ] {

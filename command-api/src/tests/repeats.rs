@@ -199,9 +199,9 @@ fn commands(firmware: &str, campaign: &str) -> Vec<(Method, String, String, Valu
     ]
 }
 
-/// Routes that other tests cover: they need PostgreSQL, another role, a campaign under way, a second update, a body that isn't JSON, or they show a token
+/// Routes that other tests cover: they need PostgreSQL, sealed secrets, a LoRaWAN device, another role, a campaign under way, a second update, a body that isn't JSON, or they show a token
 /// once.
-const TOLD_ELSEWHERE: [&str; 30] = [
+const TOLD_ELSEWHERE: [&str; 36] = [
     "DELETE /groups/{group_id}",
     "POST /firmware",
     "POST /devices/import",
@@ -232,6 +232,12 @@ const TOLD_ELSEWHERE: [&str; 30] = [
     "DELETE /tenants/{tenant_id}",
     "POST /tenants/{tenant_id}/suspend",
     "POST /tenants/{tenant_id}/reinstate",
+    "PUT /tenants/{tenant_id}/chirpstack",
+    "DELETE /tenants/{tenant_id}/chirpstack",
+    "POST /devices/sync",
+    "POST /devices/{device_id}/sync",
+    "PUT /devices/{device_id}/lorawan-keys",
+    "DELETE /devices/{device_id}/lorawan-keys",
 ];
 
 fn with_reason(mut body: Value, reason: &str) -> Value {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use chirpstack::grpc::device::Device;
 use chirpstack::grpc::{ApiKey, Client, Connection, Error};
 use fake_chirpstack::{APPLICATION_ID, CLASS_A_PROFILE_ID, CLASS_C_PROFILE_ID, FakeChirpstack, Settings, TENANT_KEY};
+use runtime::outward::Outward;
 
 /// Longest wait in a test.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,8 +23,9 @@ pub(crate) async fn start() -> (FakeChirpstack, Client) {
 }
 
 pub(crate) fn client(fake: &FakeChirpstack, key: &str) -> Client {
+    let outward = Outward { loopback: true, ..Outward::default() };
     let connection =
-        Connection { call_timeout: CALL_TIMEOUT, ..Connection::new(&fake.url(), ApiKey::new(key).unwrap()) };
+        Connection { call_timeout: CALL_TIMEOUT, ..Connection::new(&fake.url(), ApiKey::new(key).unwrap(), outward) };
     Client::new(&connection).unwrap()
 }
 

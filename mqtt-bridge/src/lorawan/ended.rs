@@ -1,10 +1,9 @@
 //! Devices whose downlink ended otherwise than by its reception: whoever reads ChirpStack's events tells, and the owner of outbound looks at
 //! the device again.
 
-use async_trait::async_trait;
+use domain::{DeviceId, TenantId};
 use tokio::sync::mpsc;
 
-use crate::network::{DownlinkEnd, DownlinkHook, DownlinkOutcome, HookUnavailable};
 use crate::outbound::DeviceRef;
 
 /// Most devices that are told of and not yet looked at. What is above that waits for the device's next look.

@@ -136,7 +136,8 @@ async fn one_turn(context: &Context, connected: ConnectedTenant) {
 
 async fn import(context: &Context, connected: &ConnectedTenant) -> Result<(), Stop> {
     let Some(secrets) = &context.secrets else { return Ok(()) };
-    let server = Server::of(&connected.tenant, &connected.connection, secrets).await.map_err(Stop::Server)?;
+    let server = Server::of(&connected.tenant, &connected.connection, secrets, &context.options.outward).await;
+    let server = server.map_err(Stop::Server)?;
     let turn = Turn { context, tenant: &connected.tenant, server };
     for application in &connected.connection.auto_import {
         match turn.application(application).await {

@@ -112,16 +112,17 @@ pub async fn refused_before(
     found.into_iter().map(parse).collect()
 }
 
-/// Applications that devices of the tenant are in, in order.
+/// Applications in which devices of the tenant have a copy that is in step, in order.
 pub async fn applications(db: &Db, tenant: &TenantId, limit: usize) -> Result<Vec<String>, DbError> {
     let mut tx = db.read(tenant).await?;
     // One look into the index for each application, however many devices it has.
     let found = sqlx::query_scalar(
         "WITH RECURSIVE a(id) AS (
-           (SELECT chirpstack_app_id FROM devices WHERE tenant = $1 AND chirpstack_app_id IS NOT NULL
+           (SELECT chirpstack_app_id FROM devices WHERE tenant = $1 AND sync_state = 'synced'
             ORDER BY chirpstack_app_id LIMIT 1)
            UNION ALL
-           SELECT (SELECT d.chirpstack_app_id FROM devices d WHERE d.tenant = $1 AND d.chirpstack_app_id > a.id
+           SELECT (SELECT d.chirpstack_app_id FROM devices d
+                   WHERE d.tenant = $1 AND d.sync_state = 'synced' AND d.chirpstack_app_id > a.id
                    ORDER BY d.chirpstack_app_id LIMIT 1)
            FROM a WHERE a.id IS NOT NULL
          ) SELECT id FROM a WHERE id IS NOT NULL LIMIT $2",

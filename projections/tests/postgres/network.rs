@@ -91,7 +91,7 @@ async fn what_is_due_is_found_and_filters_tell_the_truth() {
     }
     let all = [SyncState::Synced, SyncState::Failed];
     assert_eq!(ids(&network::in_state(&world.db, &world.tenant, &all, None, 10).await.unwrap()), ["d-1", "d-2"]);
-    assert_eq!(network::applications(&world.db, &world.tenant, 10).await.unwrap(), ["app-1", "app-2"]);
+    assert_eq!(network::applications(&world.db, &world.tenant, 10).await.unwrap(), ["app-1"]);
     let synced = network::synced(&world.db, &world.tenant, "app-1", ("", None), 10).await.unwrap();
     assert_eq!((synced.len(), synced[0].device.as_str(), synced[0].copy.created), (1, "d-1", true));
     let euis = ["0000000000000003".to_owned(), "0000000000000004".to_owned()];
