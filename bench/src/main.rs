@@ -16,6 +16,7 @@ mod load;
 mod mqtt;
 mod mqtt_campaign;
 mod mqtt_devices;
+mod network;
 mod play;
 mod point_reads;
 mod project;
@@ -62,6 +63,8 @@ enum Scenario {
     MqttCampaign,
     /// A thousand clients of live messages: how soon they hear of an event, and what they cost the writers
     Live,
+    /// Copies of LoRaWAN devices in a network server: a fleet that is connected, then one device after the other
+    Network,
     /// The API over a large fleet: bulk registration, lists, single devices
     Queries,
 }
@@ -112,6 +115,11 @@ impl Args {
     /// Devices that are updated while there are clients, and without them.
     fn updated_live(&self) -> usize {
         self.devices.unwrap_or(if self.quick { 500 } else { 5_000 })
+    }
+
+    /// LoRaWAN devices that get a copy.
+    fn synced(&self) -> usize {
+        self.devices.unwrap_or(if self.quick { 1_000 } else { 10_000 })
     }
 
     /// Sizes of campaigns. Several sizes show how the time per device grows.
@@ -194,6 +202,9 @@ async fn measure(args: &Args, report: &mut Report) -> Result<()> {
     }
     if args.runs(Scenario::Live) {
         live::run(&tools, args.updated_live(), report).await?;
+    }
+    if args.runs(Scenario::Network) {
+        network::run(&tools, args.synced(), report).await?;
     }
     if args.runs(Scenario::Queries) {
         queries::run(&tools, args.devices(), args.samples(), report).await?;

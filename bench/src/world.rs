@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use event_store::telemetry::Telemetry;
-use event_store::{EventStore, JetStreamLog, Log, streams};
+use event_store::{EventStore, JetStreamLog, Log, SecretStore, streams};
 use projections::{Db, Projections, rebuild};
 use runtime::lifecycle::Tasks;
 use tokio::runtime::{Builder, Runtime};
@@ -212,6 +212,11 @@ impl Managers {
 
     /// Starts the process managers.
     pub(crate) async fn start(&self, read_side: &ReadSide) -> Result<()> {
+        self.start_with(read_side, None).await
+    }
+
+    /// Starts the process managers with the secrets of tenants, so that network servers are written to.
+    pub(crate) async fn start_with(&self, read_side: &ReadSide, secrets: Option<SecretStore>) -> Result<()> {
         let (store, db, tasks) = (self.store.clone(), self.db.clone(), self.tasks.clone());
         let projections = read_side.projections.clone();
         self.part
@@ -220,7 +225,7 @@ impl Managers {
                     store,
                     db,
                     projections,
-                    None,
+                    secrets,
                     None,
                     process_managers::Options::default(),
                     &tasks,

@@ -18,6 +18,7 @@ mod hostile_bodies;
 mod hostile_texts;
 mod imports;
 mod limits;
+mod lorawan;
 mod parameters;
 mod past;
 mod registrations;

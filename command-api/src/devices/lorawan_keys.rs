@@ -144,7 +144,10 @@ pub(crate) async fn set_lorawan_keys(
     if envelope.dry_run {
         return Ok(checked.reply(LorawanKeysBody::of(&path.device_id, &checked.aggregate)));
     }
-    app.secrets()?.put(&place, &value).await?;
+    // Of a request that was carried out before, the keys are kept already, or others are by now.
+    if !envelope.is_stored(&caller, &*app.store.load(&key).await?) {
+        app.secrets()?.put(&place, &value).await?;
+    }
     let done = app.command(&caller, &envelope, &key, command, wanted.reason).await?;
     Ok(done.reply(LorawanKeysBody::of(&path.device_id, &done.aggregate)))
 }

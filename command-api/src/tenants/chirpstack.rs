@@ -96,10 +96,13 @@ pub(crate) async fn connect_chirpstack(
         let body = ChirpStackBody::of(&done.aggregate).ok_or_else(not_connected)?.with(check);
         return Ok(done.reply(body));
     }
-    keeping.keep().await?;
+    let is_repeated = envelope.is_stored(&caller, &loaded);
+    if !is_repeated {
+        keeping.keep().await?;
+    }
     let done = match app.tell_tenant(&caller, &envelope, &key, command, reason).await {
         Ok(done) => done,
-        Err(problem) if problem.status().is_client_error() => {
+        Err(problem) if problem.status().is_client_error() && !is_repeated => {
             keeping.undo(&app).await;
             return Err(problem);
         }
@@ -174,5 +177,28 @@ async fn forget_unused(
         if !in_use.contains(&secret) {
             app.forget_secret(tenant, secret).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn connection(url: &str, may_be_private: bool) -> ChirpStackConnection {
+        serde_json::from_value(json!({
+            "url": url, "chirpstack_tenant_id": "t-1", "api_key": "secret:chirpstack-api-key-1",
+            "mqtt": {"url": "mqtt://192.168.0.1"}, "may_be_private": may_be_private,
+        }))
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_tenant_can_not_have_waybill_connect_to_its_neighbours() {
+        let refused = checked(&connection("http://127.0.0.1:8080", false)).await.unwrap_err();
+        let fields: Vec<_> = refused.errors().iter().map(|error| format!("{error:?}")).collect();
+        assert!(fields.len() == 2 && fields[0].contains("url") && fields[1].contains("mqtt.url"), "{fields:?}");
+        assert!(checked(&connection("http://127.0.0.1:8080", true)).await.is_ok());
     }
 }

@@ -28,7 +28,7 @@ const REMOVALS_AT_ONCE: usize = 8;
 /// Close a tenant
 ///
 /// For ever. Its callers and its devices are refused, connected devices are disconnected within seconds, nothing is dispatched, and the bytes of
-/// its firmware are removed. All of its history stays. If some bytes could not be removed, 503: send the same request again.
+/// its firmware and the secrets of its connection to ChirpStack are removed. All of its history stays. If some bytes could not be removed, 503: send the same request again.
 #[utoipa::path(
     delete, path = "/tenants/{tenant_id}", tag = "tenants", request_body = ReasonRequest,
     params(TenantPath, CommandHeaders),
@@ -49,6 +49,11 @@ pub(crate) async fn close_tenant(
     if !done.dry_run && !matches!(timeout(REMOVAL_MAX, remove_bytes(&app, &tenant_id)).await, Ok(true)) {
         let detail = "the tenant is closed, and not all bytes of its firmware are removed yet: send the request again";
         return Err(Problem::unavailable("bytes_not_removed", detail));
+    }
+    if !done.dry_run {
+        for secret in done.aggregate.chirpstack.iter().flat_map(|connection| connection.secrets()) {
+            app.forget_secret(&tenant_id, secret).await;
+        }
     }
     Ok(done.reply(TenantBody::done(&tenant_id, &done)))
 }

@@ -10,6 +10,19 @@ pub(super) const DEVICE_VARIABLE: &str = "waybill_device_id";
 const CREATED_VARIABLE: &str = "waybill_created";
 const YES: &str = "true";
 
+/// Longest name over there, in characters.
+const NAME_MAX_CHARS: usize = 100;
+
+/// An id as the server spells it: UUIDs have several spellings.
+pub(super) fn canonical(id: &str) -> String {
+    uuid::Uuid::parse_str(id).map_or_else(|_| id.to_owned(), |uuid| uuid.to_string())
+}
+
+/// A name as it fits over there.
+pub(super) fn shortened(name: &str) -> String {
+    name.chars().take(NAME_MAX_CHARS).collect()
+}
+
 /// Whose a device over there is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Owner {
@@ -35,9 +48,9 @@ pub(super) fn new(device: &DeviceId, identity: &NetworkIdentity<'_>, device_prof
     let variables = [(DEVICE_VARIABLE, device.as_str()), (CREATED_VARIABLE, YES)];
     ServerDevice {
         dev_eui: identity.dev_eui.to_owned(),
-        name: identity.name.unwrap_or(device.as_str()).to_owned(),
-        application_id: identity.application_id.to_owned(),
-        device_profile_id: device_profile_id.to_owned(),
+        name: shortened(identity.name.unwrap_or(device.as_str())),
+        application_id: canonical(identity.application_id),
+        device_profile_id: canonical(device_profile_id),
         join_eui: identity.join_eui.unwrap_or_default().to_owned(),
         variables: variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         ..ServerDevice::default()
@@ -54,15 +67,15 @@ pub(super) fn updated(
     default_profile: Option<&str>,
 ) -> ServerDevice {
     let mut next = found.clone();
-    next.application_id = identity.application_id.to_owned();
+    next.application_id = canonical(identity.application_id);
     match identity.name {
-        Some(name) => next.name = name.to_owned(),
+        Some(name) => next.name = shortened(name),
         None if created => next.name = device.to_string(),
         None => {}
     }
     let default_profile = default_profile.filter(|_| created);
     if let Some(profile) = identity.device_profile_id.or(default_profile) {
-        next.device_profile_id = profile.to_owned();
+        next.device_profile_id = canonical(profile);
     }
     if let Some(join_eui) = identity.join_eui {
         next.join_eui = join_eui.to_owned();
@@ -83,9 +96,9 @@ pub(super) fn edited(
     device_profile_id: &str,
 ) -> Vec<String> {
     let differs = [
-        ("application_id", found.application_id != application_id),
+        ("application_id", found.application_id != canonical(application_id)),
         ("device_profile_id", found.device_profile_id != device_profile_id),
-        ("name", name.is_some_and(|name| found.name != name)),
+        ("name", name.is_some_and(|name| found.name != shortened(name))),
         ("variables", found.variables.get(DEVICE_VARIABLE).is_none_or(|id| id != device.as_str())),
     ];
     differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name.to_owned()).collect()
@@ -141,6 +154,16 @@ mod tests {
         let named = NetworkIdentity { name: Some("Pump"), device_profile_id: Some("dp-2"), ..identity() };
         let next = updated(&found, &device(), &named, false, None);
         assert_eq!((next.name.as_str(), next.device_profile_id.as_str()), ("Pump", "dp-2"));
+    }
+
+    #[test]
+    fn spellings_of_ids_and_long_names_are_no_edits() {
+        let (long, id) = ("é".repeat(128), "FE0631BAF18B42EF99F5C9A37521A4B8");
+        let identity = NetworkIdentity { name: Some(&long), application_id: id, ..identity() };
+        let copy = new(&device(), &identity, id);
+        assert_eq!(copy.application_id, "fe0631ba-f18b-42ef-99f5-c9a37521a4b8");
+        assert_eq!((copy.name.chars().count(), &copy.device_profile_id), (NAME_MAX_CHARS, &copy.application_id));
+        assert_eq!(edited(&copy, &device(), id, Some(&long), &copy.device_profile_id), [""; 0]);
     }
 
     #[test]

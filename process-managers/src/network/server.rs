@@ -11,6 +11,8 @@ use domain::tenant::ChirpStackConnection;
 use event_store::SecretStore;
 use tokio::time::Instant;
 
+use super::copy;
+
 /// How long it is believed that the key works.
 const KEY_KNOWN_FOR: Duration = Duration::from_secs(5);
 
@@ -124,7 +126,7 @@ impl Server {
             return error;
         }
         match self.client.get_application(application_id).await {
-            Ok(application) if application.tenant_id == self.chirpstack_tenant_id => {}
+            Ok(application) if application.tenant_id == copy::canonical(&self.chirpstack_tenant_id) => {}
             Ok(_)
             | Err(
                 Error::NotFound { .. }

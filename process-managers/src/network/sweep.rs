@@ -130,7 +130,7 @@ impl Sweep<'_> {
         let changed_at = item.updated_at.as_ref().and_then(|at| DateTime::from_timestamp(at.seconds, 0));
         changed_at.is_none_or(|at| at >= self.since)
             || item.device_profile_id != row.copy.device_profile_id
-            || self.name(row).is_some_and(|name| name != item.name)
+            || self.name(row).is_some_and(|name| copy::shortened(name) != item.name)
             || row.copy.is_disabled
             || !row.copy.edited.is_empty()
     }

@@ -126,7 +126,7 @@ impl Parts<'_> {
     async fn update(&self, found: StoredDevice, identity: &NetworkIdentity<'_>) -> Result<Written, ServerError> {
         let created = match copy::owner(&found.device, self.device) {
             Owner::Ours { created } => created,
-            Owner::Nobody if found.device.application_id == identity.application_id => false,
+            Owner::Nobody if found.device.application_id == copy::canonical(identity.application_id) => false,
             Owner::Nobody => {
                 let reason = format!(
                     "the EUI exists in ChirpStack in application {}, and Waybill has not created it there",

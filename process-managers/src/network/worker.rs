@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use domain::device::{Device, DeviceCommand, NetworkCommand, SyncState};
+use domain::tenant::Tenant;
 use domain::{CommandId, DeviceId, Key, TenantId};
 use event_store::{EventStore, Request, SecretStore};
 use futures::{FutureExt, StreamExt, TryStreamExt};
@@ -27,6 +28,8 @@ const IN_FLIGHT_MAX: usize = 8;
 pub(super) enum Stop {
     #[error("the network server doesn't answer: {0}")]
     Away(String),
+    #[error("the tenant has another connection, or none")]
+    Replaced,
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
 }
@@ -109,7 +112,13 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
+    /// Brings devices in step, unless the tenant has another connection by now, or none.
     async fn sync_all(&self, devices: Vec<DeviceId>) -> Result<(), Stop> {
+        let tenant = self.tools.store.load_fresh(&Key::<Tenant>::new(self.tenant, self.tenant)).await;
+        let tenant = tenant.map_err(ReconcileError::from)?;
+        if tenant.aggregate.chirpstack_in_use().is_none_or(|(_, revision)| revision != self.revision) {
+            return Err(Stop::Replaced);
+        }
         let waits = |device: &DeviceId| self.tools.workers.waits(self.tenant, device);
         let due = devices.into_iter().filter(|device| !waits(device));
         let synced = futures::stream::iter(due).map(|device| self.sync(device).boxed());
