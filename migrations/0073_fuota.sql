@@ -59,4 +59,8 @@ CREATE INDEX fuota_devices_of_device ON fuota_devices (tenant, device_id, ordina
 CREATE INDEX fuota_devices_of_campaign ON fuota_devices (tenant, campaign_id, deployment_id) WHERE campaign_id IS NOT NULL;
 SELECT waybill_protect('fuota_devices');
 
+-- Which profiles the copies of devices have: one look for each profile, however many devices it has.
+CREATE INDEX devices_copied_profile ON devices (tenant, (network #>> '{copy,device_profile_id}'))
+    WHERE network #>> '{copy,device_profile_id}' IS NOT NULL;
+
 CREATE INDEX updates_transferring ON updates (tenant, device_id, ordinal) WHERE open AND phase IN ('accepted', 'downloading');

@@ -5,8 +5,8 @@
 //! update, which judges it like a report of the device.
 //!
 //! Rows say what is due, aggregates decide, and ChirpStack's list says what exists over there, so a crash between any two calls and a second
-//! process do no harm. Each tenant has its own worker and its own pauses: a hanging ChirpStack holds up nobody else. Withdrawals and reports
-//! need no ChirpStack and are not held up by it.
+//! process do no harm. Each tenant has its own worker and its own pauses: a hanging ChirpStack holds up nobody else. Plans, withdrawals and
+//! reports need no ChirpStack and are not held up by it.
 
 mod advance;
 mod calls;
@@ -17,14 +17,14 @@ mod transfer;
 mod worker;
 mod workers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::TenantId;
 use domain::fuota::PendingTransfer;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use projections::fuota::{self, LiveDeployment};
-use projections::network;
+use projections::{lorawan_profiles, network};
 
 use crate::Context;
 use crate::reconciler::{Progress, ReconcileError, Reconciler};
@@ -35,6 +35,8 @@ pub(crate) use workers::Workers;
 const TENANTS_PAGE: usize = 500;
 /// Waiting devices of one tenant in one run.
 const PENDING_MAX: usize = 1_000;
+/// Unknown device profiles in one run.
+const PROFILES_MAX: usize = 1_000;
 /// Deployments of one tenant at the same time.
 const LIVE_MAX: usize = 50;
 
@@ -44,7 +46,8 @@ pub(crate) const RECONCILER: Reconciler =
 /// What a tenant's worker has to do.
 #[derive(Default)]
 struct Work {
-    pending: Vec<PendingTransfer>,
+    /// Device profiles that nobody has read yet.
+    profiles: BTreeSet<String>,
     live: Vec<LiveDeployment>,
 }
 
@@ -52,14 +55,23 @@ fn run(context: &Context) -> BoxFuture<'_, Result<Progress, ReconcileError>> {
     async move {
         let told = transfer::tell(context).await?;
         let mut work: BTreeMap<TenantId, Work> = BTreeMap::new();
-        for (tenant, pending) in fuota::pending(&context.db, PENDING_MAX).await? {
-            work.entry(tenant).or_default().pending.push(pending);
+        for (tenant, profile) in lorawan_profiles::unknown(&context.db, PROFILES_MAX).await? {
+            work.entry(tenant).or_default().profiles.insert(profile);
         }
         for live in fuota::live(&context.db, LIVE_MAX).await? {
             work.entry(live.tenant.clone()).or_default().live.push(live);
         }
+        let mut pending: BTreeMap<TenantId, Vec<PendingTransfer>> = BTreeMap::new();
+        for (tenant, one) in fuota::pending(&context.db, PENDING_MAX).await? {
+            pending.entry(tenant).or_default().push(one);
+        }
+        let mut due_at = Progress::Idle;
+        for (tenant, pending) in pending {
+            let work = work.entry(tenant.clone()).or_default();
+            due_at = due_at.and(planning::plan(context, &tenant, &pending, work).await?);
+        }
         begin(context, work).await?;
-        Ok(told)
+        Ok(told.and(due_at))
     }
     .boxed()
 }

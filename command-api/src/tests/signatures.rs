@@ -119,7 +119,7 @@ async fn what_is_not_signed_goes_to_no_device_where_signatures_are_asked_for() {
     let refused = order().await;
     assert_eq!((refused.status.as_u16(), refused.problem()), (409, "not_eligible"), "{}", refused.body);
     assert!(refused.body["detail"].as_str().unwrap().contains("unsigned"), "{}", refused.body);
-    let signatures = json!({"signatures": [signature("2.0.0", &b"2.0.0")]});
+    let signatures = json!({"signatures": [signature("2.0.0", b"2.0.0")]});
     assert_eq!(api.post(&format!("/firmware/{firmware}/signatures"), signatures).await.status, 200);
     let path = format!("{KEYS}/{fingerprint}");
     assert_eq!(api.call(Method::DELETE, &path, &[], json!({})).await.status, 200);

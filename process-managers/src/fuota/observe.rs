@@ -1,9 +1,8 @@
 //! Reads device profiles from ChirpStack and records what they say: those of waiting devices at once, all others from time to time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chirpstack::grpc::device_profile::{DeviceProfile, PackageVersion};
-use domain::fuota::PendingTransfer;
 use domain::lorawan::Region;
 use domain::lorawan_profile::{LorawanProfile, LorawanProfileCommand, ProfileFacts};
 use domain::{DeviceProfileId, Key};
@@ -16,48 +15,42 @@ use crate::reconciler::ReconcileError;
 /// Most profiles of a tenant that are read at once.
 const PROFILES_MAX: usize = 200;
 
-/// What is known of the profiles of waiting devices. Reads those that are due.
-pub(super) async fn profiles(
-    worker: &Worker<'_>,
-    pending: &[PendingTransfer],
-) -> Result<BTreeMap<String, ProfileFacts>, Stop> {
+/// Reads the profiles that are due.
+pub(super) async fn profiles(worker: &Worker<'_>, unknown: BTreeSet<String>) -> Result<(), Stop> {
     let Worker { tools, tenant, .. } = worker;
-    let mut known = lorawan_profiles::known(&tools.db, tenant).await.map_err(ReconcileError::from)?;
-    let mut wanted: BTreeSet<String> = pending.iter().map(|one| one.device_profile_id.clone()).collect();
-    wanted.retain(|id| !known.contains_key(id));
+    let mut wanted = unknown;
+    wanted.retain(|id| !tools.workers.was_asked(tenant, id));
     let all_are_due = tools.workers.profiles_are_due(tenant);
     if all_are_due {
         let in_use = lorawan_profiles::in_use(&tools.db, tenant, PROFILES_MAX).await.map_err(ReconcileError::from)?;
         wanted.extend(in_use);
     }
     for id in wanted.into_iter().take(PROFILES_MAX) {
-        if let Some(facts) = observe(worker, &id).await? {
-            known.insert(id, facts);
-        }
+        observe(worker, &id).await?;
+        tools.workers.asked(tenant, &id);
     }
     if all_are_due {
         tools.workers.profiles_observed(tenant);
     }
-    Ok(known)
+    Ok(())
 }
 
-/// None if there is no such profile over there.
-async fn observe(worker: &Worker<'_>, id: &str) -> Result<Option<ProfileFacts>, Stop> {
-    let Ok(profile_id) = DeviceProfileId::new(id) else { return Ok(None) };
+/// Records what a profile says. That there is none over there changes nothing.
+async fn observe(worker: &Worker<'_>, id: &str) -> Result<(), Stop> {
+    let Ok(profile_id) = DeviceProfileId::new(id) else { return Ok(()) };
     let profile = match worker.server.client.get_device_profile(id).await.map_err(plain) {
         Ok(profile) => profile,
         Err(ServerError::KeyRefused) => {
             // An unknown profile and a refused key get the same answer.
             worker.server.key_works().await?;
-            return Ok(None);
+            return Ok(());
         }
-        Err(ServerError::Refused { .. } | ServerError::Broken(_)) => return Ok(None),
+        Err(ServerError::Refused { .. } | ServerError::Broken(_)) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
     let facts = facts_of(&profile);
     let key = Key::<LorawanProfile>::new(worker.tenant, &profile_id);
-    send(&worker.tools.store, &key, LorawanProfileCommand::Observe { facts }).await?;
-    Ok(Some(facts))
+    Ok(send(&worker.tools.store, &key, LorawanProfileCommand::Observe { facts }).await?)
 }
 
 fn facts_of(profile: &DeviceProfile) -> ProfileFacts {

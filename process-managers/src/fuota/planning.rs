@@ -1,53 +1,56 @@
 //! Plans deployments for waiting devices, and refuses images that are too large for their region.
 
-use std::collections::BTreeMap;
-
 use domain::device::{Device, DeviceCommand, Report, ReportStatus};
 use domain::fuota::{DeploymentPlan, FuotaCommand, FuotaDeployment, Gathered, PendingTransfer, gather};
-use domain::lorawan_profile::ProfileFacts;
-use domain::{Key, Sealed};
+use domain::{Key, Sealed, TenantId};
+use projections::lorawan_profiles;
 use runtime::clock;
 
-use super::worker::{Stop, Worker, send};
+use super::worker::send;
 use super::{LIVE_MAX, Work};
-use crate::reconciler::ReconcileError;
+use crate::Context;
+use crate::reconciler::{Progress, ReconcileError};
 
 /// Code of an update whose image is larger than what the device's region can carry.
 const CODE_TOO_LARGE: &str = "x_too_large_for_lorawan";
 /// Deployments of the same devices and attempts, each of which ended without sending anything.
 const ROUNDS_MAX: u16 = 16;
 
+/// Plans what is due. Profiles that are missing for that are added to the work of the tenant's worker. Returns when the next group is due.
 pub(super) async fn plan(
-    worker: &Worker<'_>,
-    work: &Work,
-    profiles: &BTreeMap<String, ProfileFacts>,
-) -> Result<(), Stop> {
-    let Gathered { plans, too_large, .. } = gather(&work.pending, profiles, clock::now());
+    context: &Context,
+    tenant: &TenantId,
+    pending: &[PendingTransfer],
+    work: &mut Work,
+) -> Result<Progress, ReconcileError> {
+    let profiles = lorawan_profiles::known(&context.db, tenant).await?;
+    let unknown = pending.iter().map(|one| &one.device_profile_id).filter(|id| !profiles.contains_key(*id));
+    work.profiles.extend(unknown.cloned());
+    let Gathered { plans, too_large, due_at } = gather(pending, &profiles, clock::now());
     for pending in &too_large {
-        refuse(worker, pending).await?;
+        refuse(context, tenant, pending).await?;
     }
     let free = LIVE_MAX.saturating_sub(work.live.len());
     for plan in plans.into_iter().take(free) {
-        record(worker, plan).await?;
+        record(context, tenant, plan).await?;
     }
-    Ok(())
+    Ok(due_at.map_or(Progress::Idle, Progress::DueAt))
 }
 
-async fn record(worker: &Worker<'_>, plan: DeploymentPlan) -> Result<(), ReconcileError> {
-    let store = &worker.tools.store;
+async fn record(context: &Context, tenant: &TenantId, plan: DeploymentPlan) -> Result<(), ReconcileError> {
     for round in 0..ROUNDS_MAX {
-        let key = Key::<FuotaDeployment>::new(worker.tenant, &plan.id(worker.tenant, round));
-        let known = store.load_fresh(&key).await?;
+        let key = Key::<FuotaDeployment>::new(tenant, &plan.id(tenant, round));
+        let known = context.store.load_fresh(&key).await?;
         if known.aggregate.phase.is_ended() {
             continue;
         }
-        return send(store, &key, FuotaCommand::Plan { plan: Box::new(plan) }).await;
+        return send(&context.store, &key, FuotaCommand::Plan { plan: Box::new(plan) }).await;
     }
     Ok(())
 }
 
-async fn refuse(worker: &Worker<'_>, pending: &PendingTransfer) -> Result<(), ReconcileError> {
-    let key = Key::<Device>::new(worker.tenant, &pending.device);
+async fn refuse(context: &Context, tenant: &TenantId, pending: &PendingTransfer) -> Result<(), ReconcileError> {
+    let key = Key::<Device>::new(tenant, &pending.device);
     let report = Report {
         ordinal: pending.ordinal,
         attempt: pending.attempt,
@@ -57,5 +60,5 @@ async fn refuse(worker: &Worker<'_>, pending: &PendingTransfer) -> Result<(), Re
         message: Some(Sealed::Plain(format!("{} bytes are more than the region can carry", pending.size))),
         retry_after_s: None,
     };
-    send(&worker.tools.store, &key, DeviceCommand::ReportTransfer { report }).await
+    send(&context.store, &key, DeviceCommand::ReportTransfer { report }).await
 }

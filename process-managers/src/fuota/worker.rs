@@ -1,4 +1,4 @@
-//! One tenant's worker: reads profiles, plans groups, and takes deployments on, until its ChirpStack doesn't answer.
+//! One tenant's worker: reads device profiles and takes deployments on, until its ChirpStack doesn't answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use runtime::clock;
 use runtime::outward::Outward;
 
 use super::workers::{BROKEN_TRIES_MAX, Workers};
-use super::{RECONCILER, Work, advance, observe, planning};
+use super::{RECONCILER, Work, advance, observe};
 use crate::Context;
 use crate::network::{Server, ServerError};
 use crate::reconciler::{self, ReconcileError};
@@ -92,8 +92,8 @@ pub(super) fn begin(context: &Context, connected: &ConnectedTenant, work: Work) 
     let live: Vec<_> = work.live.iter().map(|live| live.id).collect();
     tools.workers.keep(tenant, &live);
     let is_due = |id| tools.workers.is_due(tenant, id);
-    let has_work =
-        !work.pending.is_empty() || tools.workers.profiles_are_due(tenant) || live.iter().any(|id| is_due(*id));
+    let asks = work.profiles.iter().any(|profile| !tools.workers.was_asked(tenant, profile));
+    let has_work = asks || tools.workers.profiles_are_due(tenant) || live.iter().any(|id| is_due(*id));
     if !tools.workers.begin(tenant, has_work) {
         return;
     }
@@ -115,8 +115,7 @@ async fn run(tools: &Tools, connected: &ConnectedTenant, work: Work) -> Result<(
     let ConnectedTenant { tenant, connection, .. } = connected;
     let server = Server::of(tenant, connection, &tools.secrets, &tools.outward).await?;
     let worker = Worker { tools, tenant, server: &server };
-    let profiles = observe::profiles(&worker, &work.pending).await?;
-    planning::plan(&worker, &work, &profiles).await?;
+    observe::profiles(&worker, work.profiles).await?;
     for live in &work.live {
         if !tools.workers.is_due(tenant, live.id) {
             continue;

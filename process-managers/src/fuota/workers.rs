@@ -14,6 +14,10 @@ use crate::network::pause;
 const WORKERS_MAX: usize = 64;
 /// How often a deployment is tried again at which ChirpStack breaks, before it is given up.
 pub(super) const BROKEN_TRIES_MAX: u32 = 6;
+/// Pause between two tries to read a profile that is not known.
+const UNKNOWN_INTERVAL: Duration = Duration::from_secs(60);
+/// Unknown profiles of a tenant that are remembered. When there are more, all are asked for again.
+const UNKNOWN_MAX: usize = 1_000;
 /// Pause between two looks at the profiles of a tenant.
 const PROFILES_INTERVAL: Duration = Duration::from_secs(600);
 
@@ -28,6 +32,8 @@ struct Tenant {
     failures: u32,
     not_before: Option<Instant>,
     observed_at: Option<Instant>,
+    /// When profiles were asked for that may not exist.
+    asked_at: HashMap<String, Instant>,
     deployments: HashMap<FuotaDeploymentId, Deployment>,
 }
 
@@ -71,6 +77,22 @@ impl Workers {
     pub(super) fn profiles_are_due(&self, tenant: &TenantId) -> bool {
         let all = self.all();
         all.get(tenant).and_then(|tenant| tenant.observed_at).is_none_or(|at| at.elapsed() >= PROFILES_INTERVAL)
+    }
+
+    /// Whether a profile that is not known was asked for lately.
+    pub(super) fn was_asked(&self, tenant: &TenantId, profile: &str) -> bool {
+        let all = self.all();
+        let asked = all.get(tenant).and_then(|tenant| tenant.asked_at.get(profile));
+        asked.is_some_and(|at| at.elapsed() < UNKNOWN_INTERVAL)
+    }
+
+    pub(super) fn asked(&self, tenant: &TenantId, profile: &str) {
+        let mut all = self.all();
+        let asked = &mut all.entry(tenant.clone()).or_default().asked_at;
+        if asked.len() >= UNKNOWN_MAX {
+            asked.clear();
+        }
+        asked.insert(profile.to_owned(), Instant::now());
     }
 
     pub(super) fn profiles_observed(&self, tenant: &TenantId) {

@@ -7,11 +7,11 @@ use domain::TenantId;
 use domain::events::LorawanProfileEvent;
 use domain::lorawan::Region;
 use domain::lorawan_profile::ProfileFacts;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row as _};
 
 use crate::db::{Db, DbError, ReadTx};
 use crate::decode::{Decoded, Events};
-use crate::row::{Row as _, row};
+use crate::row::{Row as _, parse, row};
 use crate::table::Rows;
 
 /// Most profiles of one tenant that are read at once.
@@ -86,13 +86,35 @@ pub async fn known(db: &Db, tenant: &TenantId) -> Result<BTreeMap<String, Profil
     of_tenant(&mut db.read_all().await?, tenant).await
 }
 
-/// Profiles that devices of the tenant in service have, at most `limit`.
-pub async fn in_use(db: &Db, tenant: &TenantId, limit: usize) -> Result<Vec<String>, DbError> {
-    let mut tx = db.read_at_length().await?;
+/// The profiles that copies of devices have, by tenant and profile: one look into the index for each.
+const COPIED: &str = "WITH RECURSIVE p(tenant, id) AS (
+   (SELECT d.tenant, d.network #>> '{copy,device_profile_id}' FROM devices d
+    WHERE d.network #>> '{copy,device_profile_id}' IS NOT NULL AND d.tenant >= $1
+    ORDER BY d.tenant, d.network #>> '{copy,device_profile_id}' LIMIT 1)
+   UNION ALL
+   SELECT next.tenant, next.id FROM p, LATERAL (
+     SELECT d.tenant, d.network #>> '{copy,device_profile_id}' AS id FROM devices d
+     WHERE d.network #>> '{copy,device_profile_id}' IS NOT NULL
+       AND (d.tenant, d.network #>> '{copy,device_profile_id}') > (p.tenant, p.id)
+     ORDER BY d.tenant, d.network #>> '{copy,device_profile_id}' LIMIT 1) next
+   WHERE NOT $2 OR next.tenant = $1
+ ) ";
+
+/// Profiles of copies of devices that nobody has read yet, at most `limit`.
+pub async fn unknown(db: &Db, limit: usize) -> Result<Vec<(TenantId, String)>, DbError> {
+    let mut tx = db.read_all().await?;
     let sql = format!(
-        "SELECT DISTINCT {PROFILE_OF_DEVICE} FROM devices d
-         WHERE d.tenant = $1 AND d.transport = 'lorawan' AND d.lifecycle = 'active' AND {PROFILE_OF_DEVICE} IS NOT NULL
-         ORDER BY 1 LIMIT $2"
+        "{COPIED} SELECT p.tenant, p.id FROM p WHERE NOT EXISTS (
+           SELECT FROM lorawan_profiles known WHERE known.tenant = p.tenant AND known.profile_id = p.id) LIMIT $3"
     );
-    Ok(sqlx::query_scalar(&sql).bind(tenant.as_str()).bind(limit as i64).fetch_all(&mut *tx.0).await?)
+    let rows = sqlx::query(&sql).bind("").bind(false).bind(limit as i64).fetch_all(&mut *tx.0).await?;
+    rows.iter().map(|row| Ok((parse(row.try_get(0)?)?, row.try_get(1)?))).collect()
+}
+
+/// Profiles that copies of the tenant's devices have, at most `limit`.
+pub async fn in_use(db: &Db, tenant: &TenantId, limit: usize) -> Result<Vec<String>, DbError> {
+    let mut tx = db.read_all().await?;
+    let sql = format!("{COPIED} SELECT p.id FROM p WHERE p.tenant = $1 LIMIT $3");
+    let query = sqlx::query_scalar(&sql).bind(tenant.as_str()).bind(true).bind(limit as i64);
+    Ok(query.fetch_all(&mut *tx.0).await?)
 }

@@ -13,6 +13,7 @@ mod downloads;
 mod endings;
 mod fleet;
 mod freezes;
+mod fuota;
 mod going_back;
 mod groups;
 mod isolation;

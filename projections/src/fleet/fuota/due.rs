@@ -17,7 +17,7 @@ fn uuid(text: &str) -> Result<uuid::Uuid, DbError> {
     text.parse().map_err(|_| DbError::Invalid(format!("{text:?} is no UUID")))
 }
 
-/// Devices whose update waits for its image, at most `limit` of each tenant, those that wait longest first. A device that a deployment has
+/// Devices whose update waits for its image, at most `limit` of each tenant that has a ChirpStack, those that wait longest first. A device that a deployment has
 /// which isn't removed yet waits for that.
 pub async fn pending(db: &Db, limit: usize) -> Result<Vec<(TenantId, PendingTransfer)>, DbError> {
     let mut tx = db.read_all().await?;
@@ -30,6 +30,7 @@ pub async fn pending(db: &Db, limit: usize) -> Result<Vec<(TenantId, PendingTran
            FROM updates u
            JOIN devices d ON d.tenant = u.tenant AND d.device_id = u.device_id
            JOIN firmware f ON f.tenant = u.tenant AND f.firmware_id = u.firmware_id
+           JOIN tenants c ON c.tenant = u.tenant AND c.status = 'active' AND c.state ? 'chirpstack'
            WHERE u.open AND u.phase = 'accepted' AND d.transport = 'lorawan' AND d.lorawan_dev_eui IS NOT NULL AND d.chirpstack_app_id IS NOT NULL
              AND {PROFILE_OF_DEVICE} IS NOT NULL
              AND NOT EXISTS (SELECT FROM fuota_devices x

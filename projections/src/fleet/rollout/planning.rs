@@ -23,7 +23,8 @@ use crate::row::{ColumnValue as _, parse};
 const SQL: &str = "
 SELECT t.device_id, t.device_model, t.hardware_version, t.versions, t.lifecycle, t.held, t.hold_until,
        t.boot_slots, jsonb_array_length(t.waiting) AS waiting, t.transport,
-       (SELECT p.region FROM lorawan_profiles p WHERE p.tenant = t.tenant AND t.transport = 'lorawan' AND p.profile_id = {profile}) AS region,
+       CASE WHEN t.transport = 'lorawan' THEN
+         (SELECT p.region FROM lorawan_profiles p WHERE p.tenant = t.tenant AND p.profile_id = {profile}) END AS region,
        EXISTS (SELECT FROM updates u WHERE u.tenant = t.tenant AND u.device_id = t.device_id AND u.ordinal = t.live_ordinal
                AND u.component = $6) AS moving
 FROM devices t
