@@ -148,8 +148,9 @@ pub(crate) async fn play(
 }
 
 fn step_all(shared: &Shared, players: &mut BTreeMap<String, Player>) {
-    let devices: Vec<(String, Option<Short>)> = shared
-        .with_store(|store, _| store.devices.iter().map(|(dev_eui, entry)| (dev_eui.clone(), entry.received)).collect());
+    let devices: Vec<(String, Option<Short>)> = shared.with_store(|store, _| {
+        store.devices.iter().map(|(dev_eui, entry)| (dev_eui.clone(), entry.received)).collect()
+    });
     players.retain(|dev_eui, _| devices.iter().any(|(known, _)| known == dev_eui));
     for (dev_eui, received) in devices {
         match players.get_mut(&dev_eui) {

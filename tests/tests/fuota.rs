@@ -32,7 +32,8 @@ impl Fleet {
     async fn start() -> (Self, Vec<ManualDevice>) {
         let lns = FakeChirpstack::start(Settings { deployment_step: JOB, ..Settings::default() }).await.unwrap();
         let (id, name) = (PROFILE_ID.to_owned(), "valves".to_owned());
-        lns.carry_out(Command::CreateDeviceProfile { id, name, class_c: true, fuota: true, uplink_interval: 1 }).unwrap();
+        lns.carry_out(Command::CreateDeviceProfile { id, name, class_c: true, fuota: true, uplink_interval: 1 })
+            .unwrap();
         let world = World::start().await;
         let api = world.operator().await;
         let connection = json!({
@@ -51,10 +52,11 @@ impl Fleet {
             fleet.api.post("/devices", &body).await.unwrap();
             let device = fleet.world.manual_device(id).await;
             device.boots("b1", "1.0.0").await;
-            fleet.until(&format!("/devices/{id}"), "online and synced", |body| {
-                body["status"] == "online" && (n.is_none() || body["sync_state"] == "synced")
-            })
-            .await;
+            fleet
+                .until(&format!("/devices/{id}"), "online and synced", |body| {
+                    body["status"] == "online" && (n.is_none() || body["sync_state"] == "synced")
+                })
+                .await;
             devices.push(device);
         }
         (fleet, devices)
@@ -107,9 +109,7 @@ async fn one_campaign_reaches_lorawan_and_mqtt_devices_across_lost_replies_and_a
         "name": "Both", "firmware_id": firmware, "deployment_strategy": "immediate", "target_all": true,
         "failure_threshold_percent": 100,
     });
-    let preview = fleet
-        .until_preview(&wanted, |body| body["lorawan"]["groups"][0]["region"] == "EU868")
-        .await;
+    let preview = fleet.until_preview(&wanted, |body| body["lorawan"]["groups"][0]["region"] == "EU868").await;
     let group = &preview["lorawan"]["groups"][0];
     assert_eq!((&preview["lorawan"]["devices"], &group["fragments"]), (&json!(2), &json!(275)), "{preview}");
     assert_eq!(group["expected_seconds"], json!(3 * 4 + 330 * 5 + 1 + 2), "{preview}");
@@ -151,7 +151,10 @@ async fn one_campaign_reaches_lorawan_and_mqtt_devices_across_lost_replies_and_a
     let listed = fleet.until(&format!("{path}?count=true"), "two deployments, removed", all_removed).await;
     let first = listed["items"][1]["deployment_id"].as_str().unwrap();
     let details = fleet.api.get(&format!("{path}/{first}")).await.unwrap();
-    assert_eq!((&details["phase"], &details["delivered"], &details["failed"]), (&json!("completed"), &json!(1), &json!(1)));
+    assert_eq!(
+        (&details["phase"], &details["delivered"], &details["failed"]),
+        (&json!("completed"), &json!(1), &json!(1))
+    );
     let second = &details["campaign_devices"][1];
     assert_eq!((&second["device_id"], &second["outcome"]), (&json!("lora-2"), &json!("failed")), "{details}");
     assert_eq!(second["reason"], "FragStatusReq timeout.");

@@ -50,7 +50,12 @@ fn statuses(body: &Value) -> Vec<(String, u64)> {
 
 async fn is_refused(api: &ApiClient, application_id: &str, status: u16, code: &str) {
     let reply = import(api, application_id, false).await;
-    assert_eq!((reply.status.as_u16(), &reply.body["type"]), (status, &json!(format!("/problems/{code}"))), "{}", reply.body);
+    assert_eq!(
+        (reply.status.as_u16(), &reply.body["type"]),
+        (status, &json!(format!("/problems/{code}"))),
+        "{}",
+        reply.body
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
