@@ -67,7 +67,7 @@ impl Fleet {
     }
 
     async fn update_is(&self, device: &str, ordinal: u32, attempt: u32, phase: &str) {
-        self.until(&format!("/devices/{device}/updates/{device}~{ordinal}"), phase, |body| {
+        self.until(&format!("/devices/{device}/updates/{ordinal}"), phase, |body| {
             body["phase"] == phase && body["attempt"] == attempt
         })
         .await;
