@@ -8,3 +8,4 @@ mod events;
 mod faults;
 mod mqtt;
 mod support;
+mod tls;
