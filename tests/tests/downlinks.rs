@@ -144,7 +144,7 @@ async fn a_lorawan_device_gets_each_command_as_one_downlink() {
     place.sends(1, &[0x81, 0, 1, 1, 1, 0xff], true);
     place.phase_is(&first, "accepted").await;
     assert_eq!((place.queue(1).len(), place.lns.calls("DeviceService/Enqueue")), (0, 1));
-    place.api.post(&format!("{first}/updates/1/cancel"), &json!({"reason": "wrong"})).await.unwrap();
+    place.api.post("/updates/l-1~1/cancel", &json!({"reason": "wrong"})).await.unwrap();
     assert_eq!(place.until_queued(1).await, [2, 0, 1]);
 
     // A device that doesn't acknowledge its command gets it again.
@@ -160,7 +160,7 @@ async fn a_lorawan_device_gets_each_command_as_one_downlink() {
     let other = place.lorawan_device(3).await;
     place.order(&other, &firmware).await;
     place.until_queued(3).await;
-    place.api.post(&format!("{other}/updates/1/cancel"), &json!({"reason": "wrong"})).await.unwrap();
+    place.api.post("/updates/l-3~1/cancel", &json!({"reason": "wrong"})).await.unwrap();
     place.world.until("only the cancel is left", async || place.queue(3) == [[2, 0, 1]]).await;
 
     // Waybill dies after an Enqueue without an answer.
