@@ -7,6 +7,7 @@ use std::time::Duration;
 use chirpstack::grpc::{ApiKey, Client, Connection, Error, KeyState};
 use fake_chirpstack::{APPLICATION_ID, FakeChirpstack, Settings, TENANT_ID, TENANT_KEY};
 use runtime::lifecycle::Tasks;
+use runtime::outward::Outward;
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
@@ -39,8 +40,11 @@ async fn a_private_authority_is_trusted_only_when_the_connection_names_it() {
     let tasks = Tasks::new();
     tasks.spawn("proxy", proxy(listener, TlsAcceptor::from(Arc::new(config)), behind));
 
-    let plain =
-        Connection { call_timeout: Duration::from_secs(5), ..Connection::new(&url, ApiKey::new(TENANT_KEY).unwrap()) };
+    let outward = Outward { loopback: true, ..Outward::default() };
+    let plain = Connection {
+        call_timeout: Duration::from_secs(5),
+        ..Connection::new(&url, ApiKey::new(TENANT_KEY).unwrap(), outward)
+    };
     let strange = Client::new(&plain).unwrap().probe(APPLICATION_ID, TENANT_ID).await;
     assert!(matches!(strange, Err(Error::Unavailable { .. })), "{strange:?}");
     let trusting = Connection { extra_ca_pem: Some(own.cert.pem()), ..plain };

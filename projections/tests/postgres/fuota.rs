@@ -78,7 +78,7 @@ impl World {
         fuota::pending(&self.db, 10).await.unwrap().into_iter().map(|(_, pending)| pending).collect()
     }
 
-    async fn due(&self) -> Vec<(String, ReportStatus, Option<String>)> {
+    async fn reports_due(&self) -> Vec<(String, ReportStatus, Option<String>)> {
         self.settles().await;
         let mut due: Vec<_> = fuota::reports_due(&self.db, 10)
             .await
@@ -136,11 +136,11 @@ async fn devices_wait_until_a_deployment_has_them_and_hear_what_it_says() {
     let plan = plan_of(&pending);
     let id = plan.id(&world.tenant, 0);
     world.deployment(id, FuotaCommand::Plan { plan: Box::new(plan) }).await;
-    assert!(world.pending().await.is_empty() && world.due().await.is_empty());
+    assert!(world.pending().await.is_empty() && world.reports_due().await.is_empty());
     world.deployment(id, FuotaCommand::RecordCreated { chirpstack_id: "there".into() }).await;
     world.deployment(id, FuotaCommand::RecordStarted).await;
     let downloading = |name: &str| (name.to_owned(), ReportStatus::Downloading, None);
-    assert_eq!(world.due().await, ["d-1", "d-2", "d-3"].map(downloading));
+    assert_eq!(world.reports_due().await, ["d-1", "d-2", "d-3"].map(downloading));
     for name in ["d-1", "d-2"] {
         let report = Report {
             ordinal: 1,
@@ -153,13 +153,13 @@ async fn devices_wait_until_a_deployment_has_them_and_hear_what_it_says() {
         };
         world.tell::<Device>(&device(name), DeviceCommand::ReportTransfer { report }).await.unwrap();
     }
-    assert_eq!(world.due().await, [downloading("d-3")]);
+    assert_eq!(world.reports_due().await, [downloading("d-3")]);
 
     world.ends(id, "d-1", TransferOutcome::Delivered, None).await;
     world.ends(id, "d-2", TransferOutcome::Failed, Some("FragStatusReq timeout.")).await;
     let failed = ("d-2".to_owned(), ReportStatus::Failed, Some("FragStatusReq timeout.".to_owned()));
     let delivered = ("d-1".to_owned(), ReportStatus::Verifying, None);
-    assert_eq!(world.due().await, [delivered, failed, downloading("d-3")]);
+    assert_eq!(world.reports_due().await, [delivered, failed, downloading("d-3")]);
 
     // Its update is cancelled, so its place in the deployment is given up.
     let cancel = DeviceCommand::CancelForCampaign { campaign, before_round: None };
