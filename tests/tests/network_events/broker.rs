@@ -42,8 +42,8 @@ impl Broker {
         let file = |name: &str| certificates.join(name).display().to_string();
         let (certificate, key) = (file("server.crt"), file("server.key"));
         let passwords = directory.join("mosquitto.passwords");
-        let made = Command::new(program("mosquitto_passwd")).args(["-c", "-b"]).arg(&passwords).args([USER, PASSWORD]);
-        let made = { made }.status().unwrap();
+        let mut command = Command::new(program("mosquitto_passwd"));
+        let made = command.args(["-c", "-b"]).arg(&passwords).args([USER, PASSWORD]).status().unwrap();
         assert!(made.success());
         let user = if is_root() { "user root\n" } else { "" };
         let settings = format!(
