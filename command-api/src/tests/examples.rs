@@ -168,7 +168,9 @@ async fn every_request_is_accepted_as_its_example_stands_there() {
                 continue;
             }
             let own = content.get("example").cloned();
-            let mut body = own.or_else(|| example(&doc, &content["schema"])).unwrap_or_else(|| panic!("{method} {path} has no example"));
+            let mut body = own
+                .or_else(|| example(&doc, &content["schema"]))
+                .unwrap_or_else(|| panic!("{method} {path} has no example"));
             if body["firmware_id"].is_string() {
                 body["firmware_id"] = json!(rollout.firmware);
             }
