@@ -95,11 +95,11 @@ async fn webhooks_of_every_kind_reach_their_device() {
 
     let body = json!({"devEUI": "0102030405060708", "objectJSON": "{\"temp\": 22.5, \"battery\": 85}", "rxInfo": [{"rssi": -95}]});
     assert_eq!(post(&world, "default/uplink", &body).await, 200);
-    let is_online = |body: &Value| body["signal_strength"] == -95 && body["battery_level"] == 85;
-    let found = world.until_get(&api, &device, "its readings", is_online).await;
-    assert_eq!(found["status"], "online", "{found}");
-    let latest = api.get(&format!("{device}/telemetry")).await.unwrap();
-    assert_eq!(latest["latest"]["temp"]["value"], 22.5, "{latest}");
+    let is_online =
+        |body: &Value| body["status"] == "online" && body["signal_strength"] == -95 && body["battery_level"] == 85;
+    world.until_get(&api, &device, "online, with its readings", is_online).await;
+    let is_warm = |body: &Value| body["latest"]["temp"]["value"] == 22.5;
+    world.until_get(&api, &format!("{device}/telemetry"), "its temperature", is_warm).await;
 
     // Neither an unknown device nor an unknown kind is the sender's fault.
     let stranger = json!({"devEUI": "ffffffffffffffff", "data": "AQ=="});
@@ -122,9 +122,11 @@ async fn webhooks_of_every_kind_reach_their_device() {
     let mut boot = uplink(0, 1, &[0x82, 5, 2, 1, 0], 20);
     boot["deviceInfo"]["devEui"] = "0102030405060708".into();
     assert_eq!(post(&world, "default?event=up", &boot).await, 200);
-    let booted = world.until_get(&api, &device, "its version", |body| body["firmware_version"] == "2.1.0").await;
-    assert_eq!(booted["signal_strength"], -57, "{booted}");
-    let data = api.get(&format!("{device}/telemetry?limit=200")).await.unwrap();
+    let has_booted = |body: &Value| body["firmware_version"] == "2.1.0" && body["signal_strength"] == -57;
+    world.until_get(&api, &device, "its version, with the readings of its boot", has_booted).await;
+    let (path, has_frame) =
+        (format!("{device}/telemetry?limit=200"), |body: &Value| body["latest"]["lorawan"]["value"]["f_cnt"] == 1);
+    let data = world.until_get(&api, &path, "the uplink of the boot", has_frame).await;
     let radio = &data["latest"]["lorawan"]["value"];
     assert_eq!((&radio["f_cnt"], &radio["confirmed"], &radio["dr"]), (&json!(1), &json!(true), &json!(5)), "{data}");
     assert_eq!((&radio["location"]["latitude"], &radio["snr"]), (&json!(52.37), &json!(9.5)), "{data}");

@@ -64,7 +64,11 @@ pub(crate) struct WebhookReply {
 /// get 200, too.
 #[utoipa::path(
     post, path = "/lorawan/webhooks/{tenant_id}", tag = "lorawan", params(WebhookPath, WebhookParams),
-    request_body(content = Object, description = "The event as ChirpStack sends it", content_type = "application/json"),
+    request_body(content = Object, description = "The event as ChirpStack sends it", content_type = "application/json", example = json!({
+        "deduplicationId": "0677a3f2-96f5-42b5-8bca-8d95658d4ba8", "time": "2026-11-21T03:39:50.977+00:00",
+        "deviceInfo": {"devEui": "0102030405060708"}, "fCnt": 7, "fPort": 20, "confirmed": false, "data": "gQAHAQMo",
+        "rxInfo": [{"gatewayId": "0016c001f153a14c", "rssi": -57, "snr": 9.5}],
+    })),
     responses(
         (status = 200, body = WebhookReply),
         (status = 401, description = "Neither the secret nor a valid signature", body = ProblemBody, content_type = "application/problem+json"),
