@@ -41,6 +41,21 @@ pub(crate) async fn rule(
     Ok(Ruling { keeps_back, signatures })
 }
 
+/// Whether an update may not go out to its device, whatever its phase.
+pub(crate) async fn holds_back(
+    store: &EventStore,
+    tenant: &TenantId,
+    update: &Update,
+    position: u64,
+) -> Result<bool, StoreError> {
+    let state = state_of(store, tenant, position).await?;
+    let policy = state.signature_policy();
+    if !state.lets_dispatch() || policy.required == 0 {
+        return Ok(!state.lets_dispatch());
+    }
+    Ok(policy.refuses(&signatures_of(store, tenant, update, |known| policy.refuses(known)).await?))
+}
+
 /// The signatures of an update's firmware. `are_too_few`: if those that are known may not be all, the log is asked.
 async fn signatures_of(
     store: &EventStore,
@@ -66,7 +81,7 @@ pub(crate) async fn keeps_back_run(
 }
 
 /// Whether devices of a tenant aren't told to begin. `position`: the last known record of the tenant.
-pub(crate) async fn is_frozen(store: &EventStore, tenant: &TenantId, position: u64) -> Result<bool, StoreError> {
+async fn is_frozen(store: &EventStore, tenant: &TenantId, position: u64) -> Result<bool, StoreError> {
     Ok(!state_of(store, tenant, position).await?.lets_dispatch())
 }
 

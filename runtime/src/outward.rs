@@ -25,8 +25,8 @@ pub struct Outward {
     pub networks: Vec<Network>,
     /// For development.
     pub loopback: bool,
-    /// Hosts that the operator has named: their addresses are not judged.
-    pub hosts: Vec<String>,
+    /// Hosts and ports that the operator has named: their addresses are not judged.
+    pub services: Vec<(String, u16)>,
 }
 
 impl Outward {
@@ -46,7 +46,7 @@ impl Outward {
         if addresses.is_empty() {
             return Err(io::Error::new(ErrorKind::NotFound, "the name has no address"));
         }
-        if self.hosts.iter().any(|named| named.eq_ignore_ascii_case(host)) {
+        if self.services.iter().any(|(named, port_of)| named.eq_ignore_ascii_case(host) && *port_of == port) {
             return Ok(addresses);
         }
         match addresses.iter().find(|address| !self.admits(address.ip())) {
@@ -61,7 +61,7 @@ impl Outward {
     /// Whether a host is an address, and one that is not admitted. A name is judged when it is connected to.
     pub fn refuses(&self, host: &str) -> bool {
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        let is_named = self.hosts.iter().any(|named| named.eq_ignore_ascii_case(bare));
+        let is_named = self.services.iter().any(|(named, _)| named.eq_ignore_ascii_case(bare));
         bare.parse().is_ok_and(|address| !is_named && !self.admits(address))
     }
 
@@ -197,8 +197,10 @@ mod tests {
             assert_ne!(refused.kind(), ErrorKind::ConnectionRefused, "{host} was tried");
         }
         assert_eq!(Outward::default().resolve("localhost", 1).await.unwrap_err().kind(), ErrorKind::PermissionDenied);
-        let named = Outward { hosts: vec!["localhost".to_owned(), "::1".to_owned()], ..Outward::default() };
+        let named =
+            Outward { services: vec![("localhost".to_owned(), 1), ("::1".to_owned(), 1)], ..Outward::default() };
         assert!(named.resolve("LOCALHOST", 1).await.is_ok() && named.resolve("127.0.0.1", 1).await.is_err());
+        assert!(named.resolve("localhost", 2).await.is_err(), "another service of the machine");
         assert!(named.refuses("127.0.0.1") && !named.refuses("[::1]") && !named.refuses("localhost"));
         let development = Outward { loopback: true, ..Outward::default() };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

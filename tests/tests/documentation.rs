@@ -15,7 +15,7 @@ use blocks::{Block, Language, Run};
 use place::Place;
 
 /// Documents with blocks, in the order in which they run: what one changes is there for the next.
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "examples/README.md",
     "docs/campaigns.md",
@@ -25,6 +25,8 @@ const DOCUMENTS: [&str; 12] = [
     "docs/monitoring.md",
     "docs/audit.md",
     "docs/device-protocol.md",
+    "docs/firmware-signing.md",
+    "docs/lorawan.md",
     "docs/security.md",
     "docs/bench.md",
     "docs/runbook.md",

@@ -30,9 +30,10 @@ impl ChirpStackArgs {
     /// Where addresses that tenants set may lead. The address of the configuration is not judged.
     pub fn outward(&self, development: bool) -> Outward {
         let url = self.chirpstack_api_url.as_deref().and_then(|url| Url::parse(url).ok());
-        let hosts = url.as_ref().and_then(Url::host_str).map(|host| host.trim_matches(['[', ']']).to_owned());
+        let service = url.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
+        let services = service.map(|(host, port)| (host.trim_matches(['[', ']']).to_owned(), port));
         let networks = self.outward_networks.clone();
-        Outward { networks, loopback: development, hosts: hosts.into_iter().collect() }
+        Outward { networks, loopback: development, services: services.into_iter().collect() }
     }
 
     /// None if none is given. Without all three there is no connection.

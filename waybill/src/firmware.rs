@@ -57,7 +57,7 @@ pub fn run(command: &Command) -> Result<()> {
     let fingerprint = Sha256Digest(key.verification_key().fingerprint()).to_string();
     let signature = STANDARD.encode(key.sign(&manifest));
     out::note(format_args!("signed by the key {fingerprint}\n{manifest}"));
-    out::line(&json!({"scheme": MANIFEST_SCHEME, "key": &fingerprint[..SHORT_ID_DIGITS], "sig": signature}))
+    out::line(json!({"scheme": MANIFEST_SCHEME, "key": &fingerprint[..SHORT_ID_DIGITS], "sig": signature}))
 }
 
 /// Size and digest of a file, read piece by piece.

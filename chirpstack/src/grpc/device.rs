@@ -49,6 +49,8 @@ pub struct Device {
 
 /// Devices of a page when all are listed.
 const LIST_PAGE: u32 = 200;
+/// Bytes of all devices of a list.
+const LISTED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Numbers of the fields that [`Device`] declares.
 const DEVICE_FIELDS: std::ops::RangeInclusive<u32> = 1..=10;
@@ -263,10 +265,17 @@ impl Client {
             order_by: DeviceOrder::DevEui.into(),
             ..ListDevicesRequest::default()
         };
-        let mut devices = Vec::new();
+        let (mut devices, mut bytes) = (Vec::new(), 0);
         loop {
             let page = self.list_devices(request.clone()).await?.result;
+            if page.len() > LIST_PAGE as usize {
+                return Err(unreadable("a page has more devices than were asked for"));
+            }
             let is_last = page.len() < LIST_PAGE as usize;
+            bytes += page.iter().map(::prost::Message::encoded_len).sum::<usize>();
+            if bytes > LISTED_BYTES_MAX {
+                return Err(unreadable("the list of devices is too large"));
+            }
             devices.extend(page);
             if is_last || devices.len() >= max {
                 devices.truncate(max);

@@ -116,7 +116,7 @@ mod tests {
         let trusted = ["one", "two"].map(|key| by(key, Manifest).key).into();
         let policy = |required| SignaturePolicy { required, trusted: BTreeSet::clone(&trusted) };
         let (one, two, other) = (by("one", Manifest), by("two", CosignBundle), by("other", Manifest));
-        assert!(!policy(0).refuses(&[]) && policy(1).refuses(&[]) && policy(1).refuses(&[other.clone()]));
+        assert!(!policy(0).refuses(&[]) && policy(1).refuses(&[]) && policy(1).refuses(std::slice::from_ref(&other)));
         assert!(!policy(1).refuses(&[other.clone(), one.clone()]));
         assert!(policy(2).refuses(&[one.clone(), by("one", Minisign)]), "one key signed twice");
         assert!(!policy(2).refuses(&[one.clone(), two.clone()]));

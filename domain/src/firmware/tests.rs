@@ -96,14 +96,14 @@ fn a_key_signs_a_firmware_once_in_each_scheme() {
         firmware.decide(DateTime::UNIX_EPOCH, &command)
     };
     let (one, two) = (signature("one", Manifest), signature("one", CosignBundle));
-    assert_eq!(sign(&Firmware::default(), &[one.clone()]), Err(Rejection::FirmwareUnknown));
+    assert_eq!(sign(&Firmware::default(), std::slice::from_ref(&one)), Err(Rejection::FirmwareUnknown));
     let mut firmware = Firmware::default();
     firmware.apply(&registered());
     let events = sign(&firmware, &[one.clone(), one.clone(), two.clone()]).unwrap();
     let signed = |signature: &FirmwareSignature| FirmwareEvent::Signed { signature: signature.clone() };
     assert_eq!(events, [signed(&one), signed(&two)]);
     events.iter().for_each(|event| firmware.apply(event));
-    assert_eq!(sign(&firmware, &[two.clone()]), Ok(vec![]));
+    assert_eq!(sign(&firmware, std::slice::from_ref(&two)), Ok(vec![]));
     for n in firmware.signatures.len()..SIGNATURES_MAX {
         let more = sign(&firmware, &[signature(&n.to_string(), Manifest)]).unwrap();
         more.iter().for_each(|event| firmware.apply(event));

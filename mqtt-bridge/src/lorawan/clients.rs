@@ -46,6 +46,11 @@ pub(crate) enum NoClient {
     Invalid(#[from] InvalidConnection),
 }
 
+/// A pause of one of many, so that not all end at the same moment.
+fn spread(pause: Duration) -> Duration {
+    pause + pause.mul_f64(rand::rng().random_range(0.0..1.0))
+}
+
 /// The clients of all tenants.
 pub(crate) struct Clients {
     store: EventStore,
@@ -129,10 +134,15 @@ impl TenantCalls {
 
     /// How long a device has to wait before it is worth a try; none if it may try now.
     pub(crate) fn pause(&self) -> Option<Duration> {
-        let rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = rest.until?.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
-        // Not all at the same moment.
-        Some(left + left.mul_f64(rand::rng().random_range(0.0..1.0)))
+        let is_crowded = self.waiting.available_permits() == 0;
+        self.rests().max(is_crowded.then(|| spread(CROWDED_PAUSE)))
+    }
+
+    /// How long nobody calls after a failure.
+    fn rests(&self) -> Option<Duration> {
+        let until = self.rest.lock().unwrap_or_else(PoisonError::into_inner).until;
+        let left = until?.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+        Some(spread(left))
     }
 
     /// Waits for the device's turn to call. Refused with a pause.
@@ -140,7 +150,7 @@ impl TenantCalls {
         let place = self.waiting.try_acquire().map_err(|_| CROWDED_PAUSE)?;
         let turn = self.turns.acquire().await.map_err(|_| CROWDED_PAUSE)?;
         // It may have failed for those before.
-        match self.pause() {
+        match self.rests() {
             Some(pause) => Err(pause),
             None => Ok((place, turn)),
         }

@@ -9,9 +9,9 @@ use chrono::{DateTime, Utc};
 use domain::device::Device;
 use domain::values::is_usable_time;
 use domain::{DeviceId, TenantId};
-use event_store::EventStore;
 use event_store::dead_letters::DeadLetterReason;
 use event_store::network::RawEvent;
+use event_store::{EventStore, StoreError};
 use moka::sync::Cache;
 use serde_json::value::to_raw_value;
 use serde_json::{Map, Value, json};
@@ -115,10 +115,7 @@ impl Intake {
             return Verdict::Done;
         }
         let verdict = match device::find(&self.store, read.tenant(), event.dev_eui.as_str()).await {
-            Err(error) => {
-                tracing::debug!(%error, "the device of an EUI can't be looked up now");
-                Verdict::Retry(read.retry_pause())
-            }
+            Err(error) => self.not_loaded(read, &error, "the device of an EUI can't be looked up").await,
             Ok(None) => {
                 metrics::event(kind, "unknown_device");
                 tracing::debug!(tenant.id = %read.tenant(), dev_eui = %event.dev_eui, kind, "an event of a device that isn't registered");
@@ -214,8 +211,7 @@ impl Intake {
                     versions[component] = version.into();
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "the firmware of a device can't be looked up now");
-                    return Verdict::Retry(read.retry_pause());
+                    return self.not_loaded(about.read, &error, "the firmware of a device can't be looked up").await;
                 }
             }
         }
@@ -244,6 +240,15 @@ impl Intake {
         settled(about.read, self.handler.refuse(&message, refused).await)
     }
 
+    /// Temporary errors are retried. What is damaged for good must not hold up the others.
+    async fn not_loaded(&self, read: &Read, error: &StoreError, what: &str) -> Verdict {
+        if error.is_final() {
+            return self.refuse(read, &format!("{what}: {error}")).await;
+        }
+        tracing::debug!(%error, "{what} now");
+        Verdict::Retry(read.retry_pause())
+    }
+
     /// A dead letter of an event that can't be read.
     async fn refuse(&self, read: &Read, why: &str) -> Verdict {
         let topic = Err(UnknownTopic(format!("{}/network", read.tenant())));
@@ -257,7 +262,11 @@ fn settled(read: &Read, handled: Handled) -> Verdict {
     match handled {
         Handled::Settled(Verdict::Done) => Verdict::Done,
         Handled::Settled(Verdict::Retry(_)) => Verdict::Retry(read.retry_pause()),
-        // It comes again when the device's rate allows it, and is late then if the device has said something newer.
-        Handled::Throttled(throttled) => Verdict::Retry(throttled.until.saturating_duration_since(Instant::now())),
+        // Too many boots, which change no update: the device is online, and says what it runs with its next one. An event that waited would keep
+        // a place of the queue that all tenants share, and all clocks.
+        Handled::Throttled(_) => {
+            metrics::event("uplink", "throttled");
+            Verdict::Done
+        }
     }
 }

@@ -179,19 +179,21 @@ impl Deliverer {
         }
     }
 
-    /// Whether what was sent before stays under way: on a slow way, a command that wasn't answered in time may still be. Not while the tenant
-    /// is frozen.
+    /// Whether what was sent before stays under way: on a slow way, a command that wasn't answered in time may still be. Not where the
+    /// tenant's rules hold it back.
     async fn stays(&self, to: &Recipient<'_>, wanted: &Wanted) -> Result<bool, StoreError> {
-        let is_of_unanswered = || {
-            let is_unanswered = |update: &Update| update.phase == Phase::Waiting(WaitReason::Unresponsive);
-            to.aggregate.lifecycle == Lifecycle::Active && to.aggregate.updates.values().any(is_unanswered)
-        };
-        if wanted.fingerprint != Fingerprint::Nothing || !self.way.leaves_unanswered() || !is_of_unanswered() {
+        let unanswered = |update: &&Update| update.phase == Phase::Waiting(WaitReason::Unresponsive);
+        let mut unanswered = to.aggregate.updates.values().filter(unanswered);
+        if wanted.fingerprint != Fingerprint::Nothing
+            || !self.way.leaves_unanswered()
+            || to.aggregate.lifecycle != Lifecycle::Active
+        {
             return Ok(false);
         }
+        let Some(update) = unanswered.next() else { return Ok(false) };
         let tenant = &to.device.tenant;
         let changed_at = self.changed_tenants.get(tenant).unwrap_or(0);
-        Ok(!dispatch_rules::is_frozen(&self.store, tenant, changed_at).await?)
+        Ok(!dispatch_rules::holds_back(&self.store, tenant, update, changed_at).await?)
     }
 
     /// Publishes the command that the device should run beside its updates. Nothing is done for a device that never had one.

@@ -38,7 +38,7 @@ pub(super) async fn list(server: &Server, application_id: &str, id: FuotaDeploym
         };
         let answer = match server.client.list_deployments(request).await {
             Ok(answer) => answer,
-            Err(error) => return Err(of_application(server, application_id, error).await),
+            Err(error) => return of_application(server, error).await,
         };
         let is_last = answer.result.len() < PAGE as usize;
         found.extend(answer.result.into_iter().filter(|item| item.name == name).map(|item| Listed {
@@ -52,14 +52,14 @@ pub(super) async fn list(server: &Server, application_id: &str, id: FuotaDeploym
     Err(Stop::Broken(format!("the application has more than {} deployments", PAGES_MAX * PAGE)))
 }
 
-/// An application that is gone and a refused key get the same answer.
-async fn of_application(server: &Server, application_id: &str, error: Error) -> Stop {
-    match plain(error) {
-        ServerError::KeyRefused => match server.key_works().await {
-            Ok(()) => Stop::Broken(format!("ChirpStack has no application {application_id} in this tenant")),
-            Err(error) => error.into(),
+/// What an application has that can't be listed: nothing, if it is gone, also with its ChirpStack. That and a refused key get the same answer.
+async fn of_application(server: &Server, error: Error) -> Result<Vec<Listed>, Stop> {
+    match error {
+        Error::NotFound { .. } => Ok(vec![]),
+        error => match plain(error) {
+            ServerError::KeyRefused => Ok(server.key_works().await.map(|()| vec![])?),
+            other => Err(other.into()),
         },
-        other => other.into(),
     }
 }
 

@@ -39,20 +39,21 @@ enum Stop {
 pub(super) fn begin(context: &Context, connected: &ConnectedTenant) {
     let Some(tools) = Tools::of(context) else { return };
     let interval = context.options.network_sweep_interval;
-    if !tools.workers.begin_sweep(&connected.tenant, interval) {
-        return;
-    }
-    let since = clock::now() - TimeDelta::from_std(interval).unwrap_or(TimeDelta::MAX) - CLOCKS_DIFFER_MAX;
+    let Some(before) = tools.workers.begin_sweep(&connected.tenant, interval) else { return };
+    let began = clock::now();
+    // Everything in the first sweep of this process.
+    let since = before.map_or(DateTime::UNIX_EPOCH, |before| before - CLOCKS_DIFFER_MAX);
     let (connected, stop) = (connected.clone(), context.tasks.token().clone());
     context.tasks.spawn("network sweep of a tenant", async move {
         let outcome = tokio::select! {
             () = stop.cancelled() => Ok(()),
             outcome = sweep(&tools, &connected, since) => outcome,
         };
+        let is_whole = outcome.is_ok();
         if let Err(reason) = outcome {
             tracing::warn!(tenant.id = %connected.tenant, %reason, "A sweep over a tenant's network server has stopped and is repeated.");
         }
-        tools.workers.sweep_ended(&connected.tenant);
+        tools.workers.sweep_ended(&connected.tenant, is_whole.then_some(began));
     });
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use chrono::{DateTime, Utc};
 use domain::{DeviceId, TenantId};
 use tokio::time::Instant;
 
@@ -25,6 +26,8 @@ pub(crate) struct Workers(Mutex<HashMap<TenantId, Work>>);
 struct Work {
     is_syncing: bool,
     is_sweeping: bool,
+    /// When the last sweep began that saw everything.
+    seen_until: Option<DateTime<Utc>>,
     /// Calls without an answer in a row.
     failures: u32,
     not_before: Option<Instant>,
@@ -54,7 +57,7 @@ impl Workers {
         if work.revision != revision {
             work.revision = revision;
             // Another connection: what was wrong with the former one doesn't count.
-            (work.failures, work.not_before) = (0, None);
+            (work.failures, work.not_before, work.seen_until) = (0, None, None);
             work.devices.clear();
         }
         let is_due = has_pending || work.retried_with != revision;
@@ -113,28 +116,34 @@ impl Workers {
         }
     }
 
-    /// Takes the tenant's place among the sweeps, if its last one is long ago. The first comes after a part of the interval, another part for
+    /// Takes the tenant's place among the sweeps, if its last one is long ago; returns when the last one that saw everything began. The first comes after a part of the interval, another part for
     /// each tenant, so that not all begin at once.
-    pub(super) fn begin_sweep(&self, tenant: &TenantId, interval: std::time::Duration) -> bool {
+    pub(super) fn begin_sweep(
+        &self,
+        tenant: &TenantId,
+        interval: std::time::Duration,
+    ) -> Option<Option<DateTime<Utc>>> {
         let mut all = self.all();
         let busy = all.values().filter(|work| work.is_sweeping).count();
         let now = Instant::now();
         let work = all.entry(tenant.clone()).or_default();
         let Some(swept_at) = work.swept_at else {
             work.swept_at = Some(now.checked_sub(interval.mul_f64(rand::random())).unwrap_or(now));
-            return false;
+            return None;
         };
         let rests = work.not_before.is_some_and(|time| now < time);
         let begins = now - swept_at >= interval && !rests && !work.is_sweeping && busy < SWEEPS_MAX;
         work.is_sweeping |= begins;
-        begins
+        begins.then_some(work.seen_until)
     }
 
-    pub(super) fn sweep_ended(&self, tenant: &TenantId) {
+    /// `began`: when it began, if it saw everything.
+    pub(super) fn sweep_ended(&self, tenant: &TenantId, began: Option<DateTime<Utc>>) {
         let mut all = self.all();
         let work = all.entry(tenant.clone()).or_default();
         work.is_sweeping = false;
         work.swept_at = Some(Instant::now());
+        work.seen_until = began.or(work.seen_until);
     }
 }
 

@@ -103,5 +103,18 @@ device_has_an_update() {
     ORDINAL=$(post /api/v1/devices/d-1/update "{\"firmware_id\":\"$(firmware 9.0.0 seed-model)\",\"reason\":\"seed\"}" | jq -r .ordinal)
     mosquitto_pub() { mosquitto pub "$@" && until_true log_is_there; }
 }
+# A ChirpStack that doesn't answer: nothing in these requests waits for it.
+URL=$B
+chirpstack_is_connected() {
+    curl -sS -X PUT "$URL/api/v1/tenants/default/chirpstack" -H "$AUTH" -H "$json" -o /dev/null -d '{"api_key":"seed",
+        "url":"https://chirpstack.example.com:8080","chirpstack_tenant_id":"52f14cd4-c6f1-4fbd-8f87-4025e1d49242"}'
+}
+device_with_an_eui() {
+    DEVICE=lora-1
+    post /api/v1/devices '{"device_id":"lora-1","lorawan_dev_eui":"0a0b0c0d0e0f0001"}' >/dev/null
+}
+webhooks_have_a_secret() { SECRET='a long random text'; }
+# What a build server has.
+build_server() { openssl genpkey -algorithm ed25519 -out build-server.pem 2>/dev/null; printf 'a firmware to sign' >firmware_v4.0.0.bin; }
 # Streams don't end by themselves.
 for_two_seconds() { curl() { timeout 2 curl --fail-with-body --show-error "$@" || [ $? = 124 ]; }; }

@@ -68,7 +68,11 @@ fn in_query(api: &Api, parameter: &Parameter) -> Value {
 
 fn body(api: &Api, media_type: &str, schema: &Value) -> Result<Value> {
     if media_type == FORM {
-        let parts = api.resolved(schema)["properties"].as_object().into_iter().flatten();
+        let form = api.resolved(schema);
+        // Optional parts have no example that fits every firmware.
+        let required: Vec<&str> = form["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let parts = form["properties"].as_object().into_iter().flatten();
+        let parts = parts.filter(|(name, _)| required.contains(&name.as_str()));
         let parts = parts.map(|(name, part)| match part["format"].as_str() {
             Some("binary") => Ok(json!({ "key": name, "type": "file", "src": FILE })),
             _ => Ok(

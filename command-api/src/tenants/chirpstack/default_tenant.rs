@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use domain::tenant::{ChirpStackConnection, Tenant, TenantCommand};
-use domain::{Actor, CommandId, Key, Rejection, TenantId};
+use domain::{Actor, CommandId, Key, TenantId};
 use event_store::{EventStore, ExecuteError, Request, SecretStore};
-use runtime::clock;
 use trust::SecretValue;
 
 use super::secrets::Keeping;
@@ -48,7 +47,8 @@ async fn filled(settings: &ChirpStackSettings, store: &EventStore, secrets: &Sec
     if loaded.aggregate.chirpstack_revision() > 0 {
         return Ok(true);
     }
-    let id = CommandId(clock::new_id());
+    // The same each time, so that a further try keeps no further secret.
+    let id = CommandId::derive(&["chirpstack of the configuration", DEFAULT_TENANT]);
     let mut keeping = Keeping::new(secrets, &tenant, id);
     let api_key =
         keeping.set("api-key", None, settings.api_key.clone()).await.map_err(|error| error.detail().to_owned())?;
@@ -63,6 +63,10 @@ async fn filled(settings: &ChirpStackSettings, store: &EventStore, secrets: &Sec
         auto_import: vec![],
         mqtt: None,
     };
+    if let Some((field, reason)) = connection.violations().into_iter().next() {
+        tracing::error!(field, reason, "The ChirpStack of the configuration can't be used.");
+        return Ok(true);
+    }
     keeping.keep().await.map_err(|error| error.detail().to_owned())?;
     let command = TenantCommand::ConnectChirpStack { connection: Box::new(connection) };
     let actor = Actor::new("configuration").map_err(|error| text(&error))?;
@@ -71,7 +75,10 @@ async fn filled(settings: &ChirpStackSettings, store: &EventStore, secrets: &Sec
             tracing::info!(tenant.id = %tenant, "The default tenant is connected to the ChirpStack of the configuration.");
             Ok(true)
         }
-        Err(ExecuteError::Rejected(Rejection::TenantClosed)) => Ok(true),
+        Err(ExecuteError::Rejected(rejection)) => {
+            tracing::warn!(tenant.id = %tenant, %rejection, "The default tenant is not connected to the ChirpStack of the configuration.");
+            Ok(true)
+        }
         Err(error) => Err(text(&error)),
     }
 }

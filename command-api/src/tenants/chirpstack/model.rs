@@ -23,7 +23,7 @@ pub(crate) struct ChirpStackRequest {
     url: String,
     /// Id of the tenant over there.
     chirpstack_tenant_id: String,
-    /// A tenant's key of ChirpStack, never shown again. May be left out when one is set.
+    /// A tenant's key of ChirpStack, never shown again. May be left out when one is set and `url` stays.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = Password, write_only)]
     api_key: Change<SecretInput>,
@@ -71,6 +71,11 @@ impl ChirpStackRequest {
         keeping: &mut Keeping<'_>,
     ) -> Result<ChirpStackConnection, Problem> {
         let kept = |of: fn(&ChirpStackConnection) -> Option<&domain::SecretRef>| before.and_then(of);
+        // A secret that was given for one address is not shown to another.
+        let is_same_server = before.is_none_or(|before| before.url == self.url);
+        if !is_same_server && self.api_key.is_keep() {
+            return Err(Problem::invalid("api_key", "must be given again with another url"));
+        }
         let api_key = keeping
             .changed("api_key", "api-key", kept(|before| Some(&before.api_key)), &self.api_key)
             .await?
@@ -81,6 +86,11 @@ impl ChirpStackRequest {
             None => None,
             Some(mqtt) => {
                 let password = kept(|before| before.mqtt.as_ref()?.password.as_ref());
+                let known = before.and_then(|before| before.mqtt.as_ref());
+                let is_same_broker = known.is_none_or(|known| known.url == mqtt.url);
+                if password.is_some() && !is_same_broker && mqtt.password.is_keep() {
+                    return Err(Problem::invalid("mqtt.password", "must be given again with another url"));
+                }
                 let password = keeping.changed("mqtt.password", "mqtt", password, &mqtt.password).await?;
                 let MqttRequest { url, username, ca, event_topic, .. } = mqtt;
                 Some(ChirpStackMqtt { url, username, password, ca, event_topic })
