@@ -26,8 +26,11 @@ use crate::decider::Decider;
 use crate::ids::{CampaignId, DeviceId, FirmwareId, FuotaDeploymentId, TenantId, name_based_uuid};
 use crate::lorawan::{Parameters, Region};
 use crate::rejection::Rejection;
+use crate::thread::{self, Thread};
 use crate::values::Sha256Digest;
 
+/// The thread of a deployment: all of its events.
+pub const DEPLOYMENT: Thread = Thread(0);
 /// Most devices of one deployment. Its record stays far below the log's largest.
 pub const DEVICES_MAX: usize = 250;
 /// Longest reason of a device's outcome, in characters: ChirpStack's own text, shortened.
@@ -347,5 +350,9 @@ impl Decider for FuotaDeployment {
 
     fn exists(&self) -> bool {
         self.plan.is_some()
+    }
+
+    fn step_of(_event: &FuotaEvent) -> Option<thread::Step> {
+        Some(thread::Step::goes_on(DEPLOYMENT))
     }
 }

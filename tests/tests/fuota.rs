@@ -15,7 +15,7 @@ use crate::world::{MODEL, ManualDevice, World};
 /// Devices send every second, so that a group gathers for two.
 const PROFILE_ID: &str = "8d3c2b1a-0000-4000-8000-00000000000f";
 /// A job of a deployment takes so long: there is time to kill Waybill between two.
-const JOB: Duration = Duration::from_millis(400);
+const JOB: Duration = Duration::from_millis(250);
 
 struct Fleet {
     world: World,

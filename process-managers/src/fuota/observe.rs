@@ -5,13 +5,17 @@ use std::collections::BTreeSet;
 use chirpstack::grpc::device_profile::{DeviceProfile, PackageVersion};
 use domain::lorawan::Region;
 use domain::lorawan_profile::{LorawanProfile, LorawanProfileCommand, ProfileFacts};
-use domain::{DeviceProfileId, Key};
+use domain::{CommandId, DeviceProfileId, Key};
+use event_store::Request;
 use projections::lorawan_profiles;
+use runtime::clock;
 
-use super::worker::{Stop, Worker, send};
+use super::worker::{Stop, Worker};
 use crate::network::{ServerError, plain};
-use crate::reconciler::ReconcileError;
+use crate::reconciler::{self, ReconcileError};
 
+/// Sender of what was found: it follows from no record.
+const OBSERVER: &str = "profiles";
 /// Most profiles of a tenant that are read at once.
 const PROFILES_MAX: usize = 200;
 
@@ -50,7 +54,9 @@ async fn observe(worker: &Worker<'_>, id: &str) -> Result<(), Stop> {
     };
     let facts = facts_of(&profile);
     let key = Key::<LorawanProfile>::new(worker.tenant, &profile_id);
-    Ok(send(&worker.tools.store, &key, LorawanProfileCommand::Observe { facts }).await?)
+    let observe = LorawanProfileCommand::Observe { facts };
+    let request = Request::new(CommandId(clock::new_id()), reconciler::actor(OBSERVER), observe);
+    Ok(reconciler::log_and_continue(worker.tools.store.execute(&key, request).await, key.raw())?)
 }
 
 fn facts_of(profile: &DeviceProfile) -> ProfileFacts {

@@ -1,12 +1,14 @@
 //! Plans deployments for waiting devices, and refuses images that are too large for their region.
 
 use domain::device::{Device, DeviceCommand, Report, ReportStatus};
-use domain::fuota::{DeploymentPlan, FuotaCommand, FuotaDeployment, Gathered, PendingTransfer, gather};
+use domain::fuota::{DeploymentPlan, FuotaCommand, FuotaDeployment, Gathered, PendingTransfer, PlannedDevice, gather};
+use domain::thread::Thread;
 use domain::{Key, Sealed, TenantId};
+use event_store::Standing;
 use projections::lorawan_profiles;
 use runtime::clock;
 
-use super::worker::send;
+use super::worker::{send, send_after};
 use super::{LIVE_MAX, Work};
 use crate::Context;
 use crate::reconciler::{Progress, ReconcileError};
@@ -44,9 +46,23 @@ async fn record(context: &Context, tenant: &TenantId, plan: DeploymentPlan) -> R
         if known.aggregate.phase.is_ended() {
             continue;
         }
-        return send(&context.store, &key, FuotaCommand::Plan { plan: Box::new(plan) }).await;
+        let accepted = match plan.devices.first() {
+            Some(first) => accepted(context, tenant, first).await?,
+            None => None,
+        };
+        return send_after(&context.store, &key, FuotaCommand::Plan { plan: Box::new(plan) }, accepted).await;
     }
     Ok(())
+}
+
+/// The latest record of a device's update: a deployment follows from it.
+async fn accepted(
+    context: &Context,
+    tenant: &TenantId,
+    planned: &PlannedDevice,
+) -> Result<Option<Standing>, ReconcileError> {
+    let loaded = context.store.load(&Key::<Device>::new(tenant, &planned.device)).await?;
+    Ok(loaded.threads.last(Thread(planned.ordinal)))
 }
 
 async fn refuse(context: &Context, tenant: &TenantId, pending: &PendingTransfer) -> Result<(), ReconcileError> {

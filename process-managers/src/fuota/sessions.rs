@@ -2,14 +2,12 @@
 
 use domain::claim::{Claim, ClaimCommand, ClaimId, ClaimKind};
 use domain::fuota::{
-    DeviceEnd, FuotaCommand, FuotaDeployment, PlannedDevice, REASON_OTHER_DEPLOYMENT, TransferOutcome,
+    DEPLOYMENT, DeviceEnd, FuotaCommand, FuotaDeployment, PlannedDevice, REASON_OTHER_DEPLOYMENT, TransferOutcome,
 };
-use domain::{CommandId, FuotaDeploymentId, Key, Rejection};
-use event_store::{ExecuteError, Request};
-use runtime::clock;
+use domain::{FuotaDeploymentId, Key, Rejection};
+use event_store::{ExecuteError, Standing};
 
-use super::RECONCILER;
-use super::worker::{Worker, send};
+use super::worker::{Worker, request_after, send, send_after};
 use crate::reconciler::ReconcileError;
 
 /// Claims the devices for a deployment. Those that another one has are taken out of it.
@@ -38,7 +36,7 @@ async fn claim_one(worker: &Worker<'_>, id: FuotaDeploymentId, dev_eui: &str) ->
         return Ok(false);
     }
     // Its deployment ended, and the process with it, before the claim was released.
-    release(worker, &owner, dev_eui).await?;
+    release(worker, id, &owner, dev_eui).await?;
     Ok(make(worker, id, dev_eui).await?.is_none())
 }
 
@@ -46,7 +44,7 @@ async fn claim_one(worker: &Worker<'_>, id: FuotaDeploymentId, dev_eui: &str) ->
 async fn make(worker: &Worker<'_>, id: FuotaDeploymentId, dev_eui: &str) -> Result<Option<String>, ReconcileError> {
     let key = key(worker, dev_eui);
     let command = ClaimCommand::Make { owner: id.to_string() };
-    let request = Request::new(CommandId(clock::new_id()), RECONCILER.actor(), command);
+    let request = request_after(command, standing(worker, id).await?);
     match worker.tools.store.execute(&key, request).await {
         Err(ExecuteError::Rejected(Rejection::ClaimTaken { owner })) => Ok(Some(owner)),
         Ok(_) => Ok(None),
@@ -68,13 +66,21 @@ pub(super) async fn release_all(
     devices: &[PlannedDevice],
 ) -> Result<(), ReconcileError> {
     for device in devices {
-        release(worker, &id.to_string(), &device.dev_eui).await?;
+        release(worker, id, &id.to_string(), &device.dev_eui).await?;
     }
     Ok(())
 }
 
-async fn release(worker: &Worker<'_>, owner: &str, dev_eui: &str) -> Result<(), ReconcileError> {
-    send(&worker.tools.store, &key(worker, dev_eui), ClaimCommand::Release { owner: owner.to_owned() }).await
+/// Releases the owner's claim, on behalf of a deployment.
+async fn release(worker: &Worker<'_>, id: FuotaDeploymentId, owner: &str, dev_eui: &str) -> Result<(), ReconcileError> {
+    let command = ClaimCommand::Release { owner: owner.to_owned() };
+    send_after(&worker.tools.store, &key(worker, dev_eui), command, standing(worker, id).await?).await
+}
+
+/// The latest record of a deployment.
+async fn standing(worker: &Worker<'_>, id: FuotaDeploymentId) -> Result<Option<Standing>, ReconcileError> {
+    let loaded = worker.tools.store.load(&Key::<FuotaDeployment>::new(worker.tenant, &id)).await?;
+    Ok(loaded.threads.last(DEPLOYMENT))
 }
 
 fn key(worker: &Worker<'_>, dev_eui: &str) -> Key<Claim> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{CommandId, Decider, Key, TenantId};
-use event_store::{EventStore, Request, SecretStore};
+use event_store::{Cause, EventStore, Request, SecretStore, Standing};
 use object_store::ObjectStore;
 use projections::Db;
 use projections::network::ConnectedTenant;
@@ -76,6 +76,25 @@ pub(super) async fn send<A: Decider>(
 ) -> Result<(), ReconcileError> {
     let request = Request::new(CommandId(clock::new_id()), RECONCILER.actor(), command);
     reconciler::log_and_continue(store.execute(key, request).await, key.raw())
+}
+
+/// The same for the first event of an aggregate, or one that belongs to no thread: it follows from this record.
+pub(super) async fn send_after<A: Decider>(
+    store: &EventStore,
+    key: &Key<A>,
+    command: domain::CommandOf<A>,
+    after: Option<Standing>,
+) -> Result<(), ReconcileError> {
+    reconciler::log_and_continue(store.execute(key, request_after(command, after)).await, key.raw())
+}
+
+/// A request that follows from this record.
+pub(super) fn request_after<C>(command: C, after: Option<Standing>) -> Request<C> {
+    Request {
+        correlation_id: after.map(|standing| standing.correlation_id),
+        cause: after.map_or(Cause::Thread, |standing| Cause::Record(standing.record)),
+        ..Request::new(CommandId(clock::new_id()), RECONCILER.actor(), command)
+    }
 }
 
 /// A tenant's worker with its connection.

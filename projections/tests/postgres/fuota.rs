@@ -32,7 +32,7 @@ impl World {
     }
 
     /// The device gets an update of a campaign and accepts it.
-    async fn accepts(&self, id: &str, firmware: &FirmwareSnapshot, campaign: CampaignId) {
+    async fn accepts_update(&self, id: &str, firmware: &FirmwareSnapshot, campaign: CampaignId) {
         let request = UpdateRequest {
             firmware: firmware.clone(),
             priority: domain::values::Priority::Normal,
@@ -54,7 +54,7 @@ impl World {
         self.reports(id, ReportStatus::Received, None).await;
     }
 
-    async fn connects(&self) {
+    async fn has_chirpstack(&self) {
         let connection: ChirpStackConnection = serde_json::from_value(json!({
             "url": "http://lns:8080", "chirpstack_tenant_id": "t-1", "api_key": "secret:chirpstack-api-key",
         }))
@@ -68,17 +68,17 @@ impl World {
         self.tell::<FuotaDeployment>(&id, command).await.unwrap();
     }
 
-    async fn ends(&self, id: FuotaDeploymentId, name: &str, outcome: TransferOutcome, reason: Option<&str>) {
+    async fn transfer_ends(&self, id: FuotaDeploymentId, name: &str, outcome: TransferOutcome, reason: Option<&str>) {
         let ends = vec![DeviceEnd::new(device(name), outcome, reason)];
         self.deployment(id, FuotaCommand::EndDevices { ends }).await;
     }
 
-    async fn pending(&self) -> Vec<PendingTransfer> {
+    async fn waiting_for_images(&self) -> Vec<PendingTransfer> {
         self.settles().await;
         fuota::pending(&self.db, 10).await.unwrap().into_iter().map(|(_, pending)| pending).collect()
     }
 
-    async fn reports_due(&self) -> Vec<(String, ReportStatus, Option<String>)> {
+    async fn transfers_say(&self) -> Vec<(String, ReportStatus, Option<String>)> {
         self.settles().await;
         let mut due: Vec<_> = fuota::reports_due(&self.db, 10)
             .await
@@ -90,13 +90,13 @@ impl World {
         due
     }
 
-    async fn withdrawn(&self) -> Vec<String> {
+    async fn taken_out(&self) -> Vec<String> {
         self.settles().await;
         let found = fuota::withdrawn(&self.db, 10).await.unwrap();
         found.into_iter().map(|(_, _, device)| device.to_string()).collect()
     }
 
-    async fn observes(&self, facts: ProfileFacts) {
+    async fn observes_profile(&self, facts: ProfileFacts) {
         let id = DeviceProfileId::new(PROFILE).unwrap();
         self.tell::<LorawanProfile>(&id, LorawanProfileCommand::Observe { facts }).await.unwrap();
     }
@@ -123,12 +123,12 @@ async fn devices_wait_until_a_deployment_has_them_and_hear_what_it_says() {
     let campaign = CampaignId(clock::new_id());
     for (n, id) in [(1, "d-1"), (2, "d-2"), (3, "d-3")] {
         world.lorawan(id, n).await;
-        world.accepts(id, &firmware, campaign).await;
+        world.accepts_update(id, &firmware, campaign).await;
     }
-    world.observes(eu868()).await;
-    assert!(world.pending().await.is_empty(), "the tenant has no ChirpStack");
-    world.connects().await;
-    let pending = world.pending().await;
+    world.observes_profile(eu868()).await;
+    assert!(world.waiting_for_images().await.is_empty(), "the tenant has no ChirpStack");
+    world.has_chirpstack().await;
+    let pending = world.waiting_for_images().await;
     assert_eq!(names(&pending), ["d-1", "d-2", "d-3"]);
     assert_eq!((pending[0].size, pending[0].sha256), (firmware.size, firmware.sha256));
     assert_eq!((pending[0].campaign, pending[0].dev_eui.as_str()), (Some(campaign), "0000000000000001"));
@@ -136,11 +136,11 @@ async fn devices_wait_until_a_deployment_has_them_and_hear_what_it_says() {
     let plan = plan_of(&pending);
     let id = plan.id(&world.tenant, 0);
     world.deployment(id, FuotaCommand::Plan { plan: Box::new(plan) }).await;
-    assert!(world.pending().await.is_empty() && world.reports_due().await.is_empty());
+    assert!(world.waiting_for_images().await.is_empty() && world.transfers_say().await.is_empty());
     world.deployment(id, FuotaCommand::RecordCreated { chirpstack_id: "there".into() }).await;
     world.deployment(id, FuotaCommand::RecordStarted).await;
     let downloading = |name: &str| (name.to_owned(), ReportStatus::Downloading, None);
-    assert_eq!(world.reports_due().await, ["d-1", "d-2", "d-3"].map(downloading));
+    assert_eq!(world.transfers_say().await, ["d-1", "d-2", "d-3"].map(downloading));
     for name in ["d-1", "d-2"] {
         let report = Report {
             ordinal: 1,
@@ -153,27 +153,27 @@ async fn devices_wait_until_a_deployment_has_them_and_hear_what_it_says() {
         };
         world.tell::<Device>(&device(name), DeviceCommand::ReportTransfer { report }).await.unwrap();
     }
-    assert_eq!(world.reports_due().await, [downloading("d-3")]);
+    assert_eq!(world.transfers_say().await, [downloading("d-3")]);
 
-    world.ends(id, "d-1", TransferOutcome::Delivered, None).await;
-    world.ends(id, "d-2", TransferOutcome::Failed, Some("FragStatusReq timeout.")).await;
+    world.transfer_ends(id, "d-1", TransferOutcome::Delivered, None).await;
+    world.transfer_ends(id, "d-2", TransferOutcome::Failed, Some("FragStatusReq timeout.")).await;
     let failed = ("d-2".to_owned(), ReportStatus::Failed, Some("FragStatusReq timeout.".to_owned()));
     let delivered = ("d-1".to_owned(), ReportStatus::Verifying, None);
-    assert_eq!(world.reports_due().await, [delivered, failed, downloading("d-3")]);
+    assert_eq!(world.transfers_say().await, [delivered, failed, downloading("d-3")]);
 
     // Its update is cancelled, so its place in the deployment is given up.
     let cancel = DeviceCommand::CancelForCampaign { campaign, before_round: None };
     world.tell::<Device>(&device("d-3"), cancel).await.unwrap();
-    assert_eq!(world.withdrawn().await, ["d-3"]);
-    world.ends(id, "d-3", TransferOutcome::Withdrawn, Some(REASON_UPDATE_CHANGED)).await;
-    assert!(world.withdrawn().await.is_empty());
+    assert_eq!(world.taken_out().await, ["d-3"]);
+    world.transfer_ends(id, "d-3", TransferOutcome::Withdrawn, Some(REASON_UPDATE_CHANGED)).await;
+    assert!(world.taken_out().await.is_empty());
     let live = fuota::live(&world.db, 10).await.unwrap();
     assert_eq!((live.len(), live[0].id, live[0].is_ended), (1, id, true));
 
     world.deployment(id, FuotaCommand::RecordRemoved).await;
     world.settles().await;
     assert!(fuota::live(&world.db, 10).await.unwrap().is_empty());
-    assert!(world.pending().await.is_empty(), "nothing waits for a second deployment of the same attempt");
+    assert!(world.waiting_for_images().await.is_empty(), "nothing waits for a second deployment of the same attempt");
 
     let mut tx = world.db.read(&world.tenant).await.unwrap();
     let listed = fuota::of_campaign(&mut tx, &campaign.to_string(), None, 10, true).await.unwrap();
@@ -203,7 +203,7 @@ async fn plans_exclude_by_region_and_forecasts_count_by_profile() {
     };
     let too_large = [Some(Exclusion::TooLargeForLorawan), None];
     assert_eq!(excluded(&firmware).await, too_large, "more than any region carries");
-    world.observes(eu868()).await;
+    world.observes_profile(eu868()).await;
     assert_eq!(excluded(&firmware).await, too_large);
     firmware.size -= 1;
     assert_eq!(excluded(&firmware).await, [None, None]);

@@ -8,9 +8,16 @@ use futures::StreamExt;
 use super::World;
 
 /// Actors whose records may have no cause: people, devices on their own initiative, also with a registration token, and who adopts tenants
-/// that nobody has created.
-const OF_THEIR_OWN_ACCORD: [&str; 5] =
-    ["user:", "device", "registration-token:", "service:api", "process-manager:adoption"];
+/// that nobody has created, and who tell what they found in a network server.
+const OF_THEIR_OWN_ACCORD: [&str; 7] = [
+    "user:",
+    "device",
+    "registration-token:",
+    "service:api",
+    "process-manager:adoption",
+    "process-manager:network",
+    "process-manager:profiles",
+];
 /// The clock of silence has no cause, because it follows from missing messages.
 const SILENCE: &str = "process-manager:presence";
 
