@@ -57,6 +57,7 @@ mod rollbacks;
 mod secrecy;
 mod secrets;
 mod sign_in;
+mod signed;
 mod slots;
 mod stack;
 mod starting;
