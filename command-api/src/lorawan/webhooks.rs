@@ -72,6 +72,7 @@ pub(crate) struct WebhookReply {
     responses(
         (status = 200, body = WebhookReply),
         (status = 401, description = "Neither the secret nor a valid signature", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The tenant is closed", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such tenant", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Too many events wait, or the event log is down: send it again after `Retry-After`", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -95,6 +96,7 @@ pub(crate) async fn receive_event(
     responses(
         (status = 200, body = WebhookReply),
         (status = 401, description = "Neither the secret nor a valid signature", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The tenant is closed", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such tenant", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Too many events wait, or the event log is down: send it again after `Retry-After`", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -116,6 +118,7 @@ pub(crate) async fn receive_uplink(
     responses(
         (status = 200, body = WebhookReply),
         (status = 401, description = "Neither the secret nor a valid signature", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The tenant is closed", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such tenant", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Too many events wait, or the event log is down: send it again after `Retry-After`", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -137,6 +140,7 @@ pub(crate) async fn receive_status(
     responses(
         (status = 200, body = WebhookReply),
         (status = 401, description = "Neither the secret nor a valid signature", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The tenant is closed", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No such tenant", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Too many events wait, or the event log is down: send it again after `Retry-After`", body = ProblemBody, content_type = "application/problem+json"),
     )
