@@ -22,7 +22,7 @@ build: setup
 demo: build
 	@exec $(WITH_MAKE) $(PROGRAMS)/waybill demo --devices $(DEVICES) --fail $(FAIL) $(if $(filter-out 0,$(ROLLBACK)),--rollback)
 
-# LoRaWAN devices beside those of MQTT in one campaign, with a stand-in for ChirpStack.
+# One campaign over MQTT devices and LoRaWAN devices, with a program that stands in for ChirpStack.
 LORAWAN ?= 20
 demo-lorawan: build
 	@exec $(WITH_MAKE) $(PROGRAMS)/waybill demo --devices $(DEVICES) --lorawan $(LORAWAN) --network-server $(PROGRAMS)/fake-chirpstack
