@@ -36,7 +36,7 @@ impl TokenHasher {
         TokenHash::new(mac.finalize().into_bytes().into())
     }
 
-    /// The hash of the digest of a request that has secrets. Without the key nobody can try what the request was.
+    /// The hash of the digest of a request that has secrets. Without the key the request can't be guessed from it.
     pub fn hash_request(&self, digest: &str) -> TokenHash {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.secret).expect("an HMAC takes keys of any length");
         mac.update(PURPOSE_REQUEST);

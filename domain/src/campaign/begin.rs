@@ -80,7 +80,9 @@ impl Campaign {
             Some(_) | None => {}
         }
         let ends_at = Some(ends_at.unwrap_or(now + TimeDelta::days(ENDS_AFTER_DAYS)));
-        Ok(vec![CampaignEvent::PlanningStarted { plan, firmware: Box::new(firmware.clone()), ends_at, expected }])
+        // The event doesn't have it, so the state must not have it either.
+        let firmware = Box::new(FirmwareSnapshot { unsigned: false, ..firmware.clone() });
+        Ok(vec![CampaignEvent::PlanningStarted { plan, firmware, ends_at, expected }])
     }
 
     /// An approved campaign whose start is ahead starts by itself. One whose start has passed waits for an operator.

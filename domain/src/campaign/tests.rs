@@ -239,6 +239,15 @@ fn answer(past: &[C], command: C) -> String {
     }
 }
 
+/// It may be signed, or the rule may change, before the campaign goes on.
+#[test]
+fn a_campaign_does_not_record_that_its_firmware_is_unsigned() {
+    let unsigned = FirmwareSnapshot { unsigned: true, ..facts() };
+    assert_eq!(serde_json::to_value(&unsigned).unwrap(), serde_json::to_value(facts()).unwrap());
+    let started = C::Start { plan: Uuid::from_u128(6), firmware: Box::new(unsigned), expected: None };
+    assert_eq!(events_of(&[create(), started]), events_of(&[create(), start()]));
+}
+
 /// The way to a status of a campaign with blue/green.
 fn staging(status: S) -> Vec<C> {
     let mut way = way_to(status);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::codes::CodeClass;
 use super::mark::Mark;
 use super::messages::{OfflineCause, ReportStatus};
-use super::network::LorawanKey;
+use super::network::keys::LorawanKey;
 use super::phase::WaitReason;
 use super::profile::{Profile, ProfilePatch};
 use super::remote_command::{CommandData, CommandReportStatus};

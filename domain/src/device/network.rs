@@ -7,7 +7,7 @@
 //! follows from events alone, so read models fold the same type.
 
 mod decide;
-mod keys;
+pub(super) mod keys;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -135,7 +135,7 @@ pub struct Network {
     pub target: Option<NetworkTarget>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copy: Option<NetworkCopy>,
-    /// EUIs under which a copy may be that Waybill has created and nobody wants. At most [`LEFTOVERS_MAX`].
+    /// EUIs that the device has no more, under which a copy may be that Waybill has created. At most [`LEFTOVERS_MAX`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub leftovers: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

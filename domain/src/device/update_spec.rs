@@ -34,8 +34,9 @@ pub struct FirmwareSnapshot {
     /// Whether devices that run it may go back.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub rollback_allowed: bool,
-    /// It lacks signatures that the tenant asks for.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    /// It lacks signatures that the tenant asks for now. That may change at any time, so it is in no event, and each step that sends the
+    /// firmware out judges it anew.
+    #[serde(skip)]
     pub unsigned: bool,
 }
 

@@ -134,7 +134,7 @@ pub struct ForecastGroup {
     pub key: ForecastKey,
     pub devices: u32,
     pub region: Option<Region>,
-    /// Deployments that so many devices need.
+    /// Deployments that these devices need.
     pub deployments: u32,
     /// How it is sent; none: the profile is not known, or its devices can't be sent images this way.
     pub parameters: Option<Parameters>,

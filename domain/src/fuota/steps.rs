@@ -1,4 +1,5 @@
-//! What to do next with a deployment, given its state and ChirpStack's list. Doing it twice is harmless, so a crash between any two steps is.
+//! What to do next with a deployment, given its state and ChirpStack's list. Each step may be done twice, so a crash
+//! between any two steps is harmless.
 
 use uuid::Uuid;
 
@@ -11,9 +12,9 @@ use crate::lorawan::Parameters;
 const NAME_PREFIX: &str = "waybill-";
 /// Shortest and longest pause between two looks at a deployment over there, in seconds.
 const POLL_RANGE_S: (u64, u64) = (1, 300);
-/// A deployment may take so many times as long as its forecast: ChirpStack may have been down meanwhile.
+/// A deployment may take this many times its forecast: ChirpStack may have been down meanwhile.
 const TIME_LIMIT_FACTOR: u64 = 2;
-/// And so many seconds on top.
+/// Time added to that, in seconds.
 const TIME_LIMIT_EXTRA_S: u64 = 3_600;
 
 /// A deployment in ChirpStack's list that has our name.

@@ -50,7 +50,7 @@ pub enum Region {
 /// How the fragments of an image are sent in a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Channel {
-    /// Hz. The channel of the second receive window, where devices of class C listen anyway.
+    /// Hz. The channel of the second receive window, where devices of class C always listen.
     pub frequency_hz: u32,
     pub data_rate: u8,
     /// Longest payload of a frame at that data rate, in bytes.

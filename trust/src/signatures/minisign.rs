@@ -46,11 +46,6 @@ impl MinisignSignature {
     pub fn signature(&self) -> &[u8; SIGNATURE_BYTES] {
         &self.signature
     }
-
-    /// What the signer said, once [`Self::is_by`] holds.
-    pub fn trusted_comment(&self) -> &str {
-        &self.trusted_comment
-    }
 }
 
 impl FromStr for MinisignSignature {
@@ -104,7 +99,7 @@ Yf4+CAoROPQkSCipDsgUn4FKFBkjA6fUyyr8BESfjvMQQvB0bA3kLP+PpeJtJWxozX/KoUGy4BdcMLdC
         let key: VerificationKey = KEY.parse().unwrap();
         let signature: MinisignSignature = OF_ONE.parse().unwrap();
         assert!(signature.is_by(&key, &hash(b"one")));
-        assert_eq!(signature.trusted_comment(), "release 2.1.0");
+        assert_eq!(signature.trusted_comment, "release 2.1.0");
         assert!(!signature.is_by(&key, &hash(b"two")));
         let forged: MinisignSignature = OF_ONE.replace("2.1.0", "9.9.9").parse().unwrap();
         assert!(!forged.is_by(&key, &hash(b"one")), "the comment is signed, too");

@@ -18,6 +18,7 @@ const ED25519_SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 
 /// Bytes of minisign's key before the Ed25519 key: the algorithm, and a number of the key.
 const MINISIGN_ALGORITHM: &[u8] = b"Ed";
 const MINISIGN_NUMBER_BYTES: usize = 8;
+
 /// What a key can check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
@@ -55,8 +56,8 @@ impl VerificationKey {
         Self(Key::Ed25519(bytes))
     }
 
-    /// Names the key for certain: the SHA-256 of its bytes (Ed25519: 32; P-256: the uncompressed point). Its first 8 hex digits stand in commands: they
-    /// say which key to try and prove nothing.
+    /// Names the key for certain: the SHA-256 of its bytes (Ed25519: 32; P-256: the uncompressed point). Its first 8 hex digits stand in
+    /// commands: they say which key to try and prove nothing.
     pub fn fingerprint(&self) -> [u8; 32] {
         match &self.0 {
             Key::Ed25519(bytes) => Sha256::digest(bytes).into(),
@@ -71,7 +72,7 @@ impl VerificationKey {
         }
     }
 
-    /// The key as SubjectPublicKeyInfo in PEM: one text for a key, in whatever form it was given.
+    /// The key as SubjectPublicKeyInfo in PEM. All forms of a key give the same text.
     pub fn to_pem(&self) -> String {
         let ed25519 = |bytes: &[u8; 32]| {
             let body = STANDARD.encode([&ED25519_SPKI[..], bytes].concat());

@@ -8,7 +8,7 @@ use crate::device::{Device, Lifecycle};
 use crate::rejection::Rejection;
 use crate::secret_ref::SecretRef;
 
-/// What a look over there has found of a copy that was in step.
+/// What a look over there has found of a synced copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "drift", rename_all = "snake_case")]
 pub enum NetworkDrift {
@@ -41,7 +41,7 @@ pub enum NetworkCommand {
         reason: String,
         connection: Option<u64>,
     },
-    /// There is no copy of Waybill's under an EUI that nobody wants.
+    /// There is no copy of Waybill's any more under an EUI that is left over.
     RecordRemoved {
         dev_eui: String,
     },
@@ -108,7 +108,7 @@ impl Device {
 
 impl Network {
     /// Whether a report of a written copy says anything new. One that was made from an older state of the device doesn't, unless it has
-    /// left something under an EUI that nobody wants.
+    /// left a copy under an EUI that the device has no more.
     fn is_news_of_sync(&self, event: &E) -> bool {
         let E::NetworkSynced { dev_eui, fingerprint, created, .. } = event else { return false };
         let target = self.target.as_ref();
@@ -157,7 +157,7 @@ impl Network {
     }
 }
 
-/// At most so many characters, without control characters: the text comes from elsewhere.
+/// At most `max` characters, without control characters: the text comes from elsewhere.
 fn shortened(text: &str, max: usize) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max).collect()
 }

@@ -44,7 +44,7 @@ pub struct LorawanKeys {
 }
 
 impl LorawanKeys {
-    /// The secret that has the keys of a device: one for each device, whatever characters its id has.
+    /// The secret that has the keys of a device. Each device has its own, also one whose id can't stand in the name of a secret.
     pub fn secret_of(device: &DeviceId) -> SecretRef {
         let id = name_based_uuid(&["lorawan-keys", device.as_str()]).simple();
         SecretRef(SecretName::new(format!("{DEVICE_SECRET_PREFIX}{id}")).expect("lower-case letters and digits"))

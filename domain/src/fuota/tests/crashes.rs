@@ -32,7 +32,7 @@ struct World {
 /// What goes wrong in a run.
 #[derive(Debug, Clone, Copy)]
 struct Fault {
-    /// The run stops after so many effects; the last one took place, but nobody was told.
+    /// The run stops after this number of effects. The last one took place, but its reply was lost.
     effects: usize,
     /// The list was read before what others did since.
     stale_list: bool,
