@@ -91,7 +91,7 @@ impl<A: Decider> Followed<A> {
         self.0.aggregates.of_tenant(tenant)
     }
 
-    /// What a function gives for the aggregates of all tenants, with their tenants.
+    /// The results of a function for the aggregates of all tenants.
     pub fn filter_map<T>(&self, wanted: impl Fn(&TenantId, &A) -> Option<T>) -> Vec<T> {
         self.0.aggregates.filter_map(wanted)
     }

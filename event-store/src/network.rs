@@ -1,8 +1,8 @@
 //! Events of network servers as they came, until they are handled.
 //!
-//! Stream NETWORK, subject `net.{tenant}`. It is a queue: a message is gone once it is acknowledged. What has an id is kept once within
-//! [`crate::streams::NETWORK_DUPLICATES_WITHIN`], however often and by whatever way it comes. A tenant that has as many messages waiting as
-//! it may, or a full stream, refuses further ones ([`AppendError::NoSpace`]): that is the back-pressure of who brings them.
+//! Stream NETWORK, subject `net.{tenant}`. It is a queue: a message is gone once it is acknowledged. An event with an id is kept once within
+//! [`crate::streams::NETWORK_DUPLICATES_WITHIN`], even if it comes by webhook and by MQTT. The stream refuses further messages
+//! ([`AppendError::NoSpace`]) when it is full, and those of a tenant that has the most that may wait: that is the back-pressure to the sender.
 
 mod memory;
 
@@ -19,7 +19,7 @@ use crate::streams::{NETWORK, NETWORK_BODY_MAX_BYTES};
 
 pub use memory::MemoryRawEvents;
 
-/// Header: by which way it came.
+/// Header: how it came.
 const SOURCE_HEADER: &str = "Waybill-Source";
 /// Header: the kind of event that the sender has named.
 const EVENT_HEADER: &str = "Waybill-Event";
@@ -28,10 +28,8 @@ const ROUTE_HEADER: &str = "Waybill-Route";
 /// Header: topic or route, for people.
 const ORIGIN_HEADER: &str = "Waybill-Origin";
 const PREFIX: &str = "net.";
-/// The subjects of all tenants.
-pub(crate) const SUBJECTS: &str = "net.*";
 
-/// By which way an event came.
+/// How an event came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RawSource {
     Webhook,
@@ -49,7 +47,7 @@ pub struct RawEvent {
     pub route: Option<String>,
     /// Topic or route, for people.
     pub origin: String,
-    /// Names it within its tenant, the same for each copy; none if nothing in the body does.
+    /// Names it within its tenant, the same for each copy. None if the body has no such name.
     pub id: Option<String>,
     pub body: Bytes,
 }

@@ -62,7 +62,7 @@ impl SecretPlace {
         self.name.as_str().starts_with(DEVICE_SECRET_PREFIX)
     }
 
-    /// Key in the bucket. Those of devices stand apart, so that no list of a tenant's secrets has to pass them.
+    /// Key in the bucket. Keys of devices have a level more, so that a list of the tenant's own secrets doesn't read them.
     fn key(&self) -> String {
         match self.name.as_str().strip_prefix(DEVICE_SECRET_PREFIX) {
             Some(device) => format!("{}.{OF_DEVICES}{device}", self.tenant),

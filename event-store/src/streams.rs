@@ -15,7 +15,6 @@ use crate::connection;
 use crate::error::StoreError;
 use crate::jetstream_api::{ApiError, ask};
 use crate::log::RECORD_MAX_BYTES;
-use crate::network;
 
 pub const EVENTS: &str = "EVENTS";
 pub const FEED: &str = "FEED";
@@ -51,11 +50,12 @@ pub const DEAD_LETTERS_MAX_AGE: Duration = Duration::from_secs(30 * DAY_S);
 pub const DEAD_LETTERS_MAX_BYTES: i64 = 256 * 1024 * 1024;
 /// Largest event of a network server, in bytes.
 pub const NETWORK_BODY_MAX_BYTES: usize = 128 * 1024;
-/// Most events of one tenant that wait; beyond, further ones are refused.
+/// Most events of one tenant that wait. Further ones are refused.
 pub const NETWORK_TENANT_MAX: i64 = 20_000;
-/// Most bytes of events that wait, of all tenants; beyond, further ones are refused.
+/// Most bytes of events that wait, of all tenants. Further ones are refused. JetStream counts no bytes per tenant: while events aren't handled,
+/// some 500 of the largest events of one tenant fill the stream for all tenants.
 pub const NETWORK_MAX_BYTES: i64 = 64 * 1024 * 1024;
-/// Within this time a copy of an event is recognised.
+/// Within this time a copy of an event is recognised as one.
 pub const NETWORK_DUPLICATES_WITHIN: Duration = Duration::from_secs(120);
 /// Largest value of a secret, in bytes.
 pub const SECRET_VALUE_MAX_BYTES: usize = 16 * 1024;
@@ -207,7 +207,8 @@ pub fn dead_letters(replicas: usize) -> Config {
     }
 }
 
-/// Events of network servers that wait to be handled. When it is full, or a tenant has its most, nothing is lost: further ones are refused.
+/// Events of network servers that wait to be handled. It never drops one: when it is full, or a tenant has the most that it may have, further
+/// ones are refused.
 pub fn network_events(replicas: usize) -> Config {
     Config {
         retention: RetentionPolicy::WorkQueue,
@@ -217,7 +218,7 @@ pub fn network_events(replicas: usize) -> Config {
         max_bytes: NETWORK_MAX_BYTES,
         max_message_size: (NETWORK_BODY_MAX_BYTES + HEADERS_BYTES) as i32,
         duplicate_window: NETWORK_DUPLICATES_WITHIN,
-        ..base(NETWORK, network::SUBJECTS, replicas)
+        ..base(NETWORK, "net.*", replicas)
     }
 }
 

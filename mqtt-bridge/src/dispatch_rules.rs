@@ -1,10 +1,12 @@
-//! Whether a device is told to begin: not while nothing may be dispatched to its tenant, and not with a firmware that lacks signatures that the
-//! tenant asks for. What it has begun goes on.
+//! Whether a device is told to begin. It isn't while its tenant lets nothing begin (frozen, suspended, closed), nor with a firmware that lacks
+//! signatures that the tenant asks for. What a device has begun goes on.
+//!
+//! `position` is the last known record of the tenant: an older state is not good enough.
 
 use std::sync::Arc;
 
 use domain::device::{CommandState, Desired, Device, Phase, Update};
-use domain::firmware::{Firmware, FirmwareSignature};
+use domain::firmware::{Firmware, FirmwareSignature, SignaturePolicy};
 use domain::tenant::Tenant;
 use domain::{Key, TenantId};
 use event_store::{EventStore, StoreError};
@@ -12,16 +14,16 @@ use event_store::{EventStore, StoreError};
 /// Most signatures in a command: more would make it larger than it may be.
 const SIGNATURES_IN_COMMAND_MAX: usize = 2;
 
-/// What the tenant's rules make of a device's command.
+/// What the tenant's rules make of a command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Ruling {
     /// The device isn't told.
     pub(crate) keeps_back: bool,
-    /// By trusted keys, for the device to check.
+    /// Signatures by trusted keys, for the device to check.
     pub(crate) signatures: Vec<FirmwareSignature>,
 }
 
-/// `position`: the last known record of the tenant.
+/// The ruling on the device's command.
 pub(crate) async fn rule(
     store: &EventStore,
     tenant: &TenantId,
@@ -29,47 +31,27 @@ pub(crate) async fn rule(
     position: u64,
 ) -> Result<Ruling, StoreError> {
     let Some(update) = told(device) else { return Ok(Ruling::default()) };
-    let state = state_of(store, tenant, position).await?;
-    let policy = state.signature_policy();
-    let signatures = if policy.trusted.is_empty() && policy.required == 0 {
-        vec![]
-    } else {
-        signatures_of(store, tenant, update, |known| policy.refuses(known)).await?
-    };
-    let keeps_back = is_to_begin(update) && (!state.lets_dispatch() || policy.refuses(&signatures));
-    let signatures = policy.for_devices(&signatures).take(SIGNATURES_IN_COMMAND_MAX).cloned().collect();
-    Ok(Ruling { keeps_back, signatures })
+    let ruling = rule_on_beginning(store, tenant, update, position).await?;
+    Ok(Ruling { keeps_back: ruling.keeps_back && is_to_begin(update), ..ruling })
 }
 
-/// Whether an update may not go out to its device, whatever its phase.
-pub(crate) async fn holds_back(
+/// The ruling on a command by which a device begins an update.
+pub(crate) async fn rule_on_beginning(
     store: &EventStore,
     tenant: &TenantId,
     update: &Update,
     position: u64,
-) -> Result<bool, StoreError> {
+) -> Result<Ruling, StoreError> {
     let state = state_of(store, tenant, position).await?;
     let policy = state.signature_policy();
-    if !state.lets_dispatch() || policy.required == 0 {
-        return Ok(!state.lets_dispatch());
-    }
-    Ok(policy.refuses(&signatures_of(store, tenant, update, |known| policy.refuses(known)).await?))
+    let signatures = signatures_of(store, tenant, update, &policy).await?;
+    let keeps_back = !state.lets_dispatch() || policy.refuses(&signatures);
+    let signatures = policy.for_devices(&signatures).take(SIGNATURES_IN_COMMAND_MAX).cloned().collect();
+    Ok(Ruling { keeps_back, signatures })
 }
 
-/// The signatures of an update's firmware. `are_too_few`: if those that are known may not be all, the log is asked.
-async fn signatures_of(
-    store: &EventStore,
-    tenant: &TenantId,
-    update: &Update,
-    are_too_few: impl Fn(&[FirmwareSignature]) -> bool,
-) -> Result<Vec<FirmwareSignature>, StoreError> {
-    let key = Key::<Firmware>::new(tenant, &update.spec.firmware.firmware_id);
-    let known = store.load(&key).await?;
-    let loaded = if are_too_few(&known.aggregate.signatures) { store.load_fresh(&key).await? } else { known };
-    Ok(loaded.aggregate.signatures.clone())
-}
-
-/// The same for its command to run beside updates: what it hasn't accepted waits.
+/// Whether the device isn't told to run a command beside its updates: not while its tenant lets nothing begin, if it hasn't accepted the
+/// command.
 pub(crate) async fn keeps_back_run(
     store: &EventStore,
     tenant: &TenantId,
@@ -77,12 +59,7 @@ pub(crate) async fn keeps_back_run(
     position: u64,
 ) -> Result<bool, StoreError> {
     let is_to_begin = device.desired_command().is_some_and(|command| command.state == CommandState::Sent);
-    if is_to_begin { is_frozen(store, tenant, position).await } else { Ok(false) }
-}
-
-/// Whether devices of a tenant aren't told to begin. `position`: the last known record of the tenant.
-async fn is_frozen(store: &EventStore, tenant: &TenantId, position: u64) -> Result<bool, StoreError> {
-    Ok(!state_of(store, tenant, position).await?.lets_dispatch())
+    Ok(is_to_begin && !state_of(store, tenant, position).await?.lets_dispatch())
 }
 
 async fn state_of(store: &EventStore, tenant: &TenantId, position: u64) -> Result<Arc<Tenant>, StoreError> {
@@ -90,6 +67,23 @@ async fn state_of(store: &EventStore, tenant: &TenantId, position: u64) -> Resul
     let known = store.load(&key).await?;
     let state = if known.last_sequence >= position { known } else { store.load_fresh(&key).await? };
     Ok(Arc::clone(&state.aggregate))
+}
+
+/// The signatures of an update's firmware; none if the tenant has no use for them.
+async fn signatures_of(
+    store: &EventStore,
+    tenant: &TenantId,
+    update: &Update,
+    policy: &SignaturePolicy,
+) -> Result<Vec<FirmwareSignature>, StoreError> {
+    if policy.required == 0 && policy.trusted.is_empty() {
+        return Ok(vec![]);
+    }
+    let key = Key::<Firmware>::new(tenant, &update.spec.firmware.firmware_id);
+    let known = store.load(&key).await?;
+    // Another process may have just added one.
+    let loaded = if policy.refuses(&known.aggregate.signatures) { store.load_fresh(&key).await? } else { known };
+    Ok(loaded.aggregate.signatures.clone())
 }
 
 /// The update whose firmware the device is told to install or to run. A cancel is neither.

@@ -32,7 +32,6 @@ pub(crate) use handler::{Handled, Handler};
 pub(crate) use intake_error::IntakeError;
 pub(crate) use queues::Queues;
 pub(crate) use unfinished::{Settled, Unfinished};
-pub(crate) use watermark_publisher::ask;
 
 use crate::topics::{DeviceTopic, UnknownTopic};
 
@@ -43,7 +42,7 @@ pub(crate) struct Inbound {
     pub(crate) payload: Bytes,
     pub(crate) delivery: Option<Delivery>,
     pub(crate) ack: Ack,
-    /// Where it came from, for people, if no device has published it.
+    /// Where it came from, for people, if no device published it.
     pub(crate) origin: Option<String>,
 }
 
@@ -81,7 +80,7 @@ impl Inbound {
 pub(crate) enum Numbering {
     /// The broker, in the order in which devices have published.
     Broker,
-    /// The queue of events of network servers, which don't come in order. The part tells messages that one event gives.
+    /// The queue of events of network servers, which don't come in order. One event may give several messages, each with its part.
     Network { part: u8 },
 }
 

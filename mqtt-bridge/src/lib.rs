@@ -1,8 +1,9 @@
 //! The bridge to devices: over MQTT, and over LoRaWAN behind network servers.
 //!
 //! Inbound: durable consumers on the broker's own store ([`inbound`]) pass each message of a device to its aggregate. Outbound:
-//! level-triggered sending of each device's current command ([`outbound`]), over MQTT or as a downlink ([`lorawan`]). Who may connect is decided in [`callout`]. Every topic is
-//! built and parsed by [`topics::DeviceTopic`]; payloads are wire types of their own ([`wire`]). Start at [`Bridge::start`].
+//! level-triggered sending of each device's current command ([`outbound`]), over MQTT or as a downlink ([`lorawan`]). Who may connect is
+//! decided in [`callout`]. Every topic is built and parsed by [`topics::DeviceTopic`]; payloads are wire types of their own ([`wire`]). Start
+//! at [`Bridge::start`].
 //!
 //! Events of network servers come by a queue of their own (`network`) to the same handler; [`lorawan`] has the compact codec.
 //!
@@ -14,26 +15,31 @@
 
 mod bridge;
 pub mod callout;
+mod changed_tenants;
 mod checkpoint;
 pub mod command;
+mod device_ref;
 mod dispatch_rules;
 mod event_name;
 #[cfg(test)]
 mod hostile_tests;
 mod inbound;
 pub mod install_window;
+mod jetstream_request;
 mod limits;
 mod link;
-pub mod lorawan;
+mod lorawan;
 pub mod metrics;
 mod network;
 mod outbound;
 pub mod topics;
+mod way;
 pub mod wire;
 
 pub use bridge::{Bridge, BridgeOptions, NetworkOptions};
 pub use command::{LinkRequest, Links};
+pub use device_ref::DeviceRef;
 pub use inbound::Backlog;
 pub use link::BrokerAddress;
 pub use network::TlsSettings;
-pub use outbound::{DeviceRef, LiveDevices};
+pub use outbound::LiveDevices;

@@ -4,7 +4,7 @@
 //! MQTT, for the one owner of outbound.
 
 pub(crate) mod clients;
-pub mod codec;
+pub(crate) mod codec;
 mod device_queue;
 pub(crate) mod downlinks;
 pub(crate) mod ended;

@@ -5,24 +5,24 @@
 //! beside it, both retained. A regular sweep over the devices with live updates or a command under way renews links and corrects missing
 //! commands. A device is never processed twice at the same time.
 //!
-//! Devices of MQTT and of LoRaWAN have a [`schedule`] each, and [`way::Way`] has what differs: how a command is written and sent. LoRaWAN waits for
-//! ChirpStack, MQTT never does.
+//! Devices of MQTT and of LoRaWAN have a [`schedule`] each, and [`crate::way::Way`] has what differs: how a command is written and sent. LoRaWAN
+//! waits for ChirpStack, MQTT never does.
 
 mod deliver;
+#[cfg(test)]
+mod fake_way;
 mod hints;
 mod owner;
 mod pending;
 mod retained;
 mod retries;
 mod schedule;
-pub(crate) mod way;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
 use async_trait::async_trait;
-use domain::{DeviceId, TenantId};
 use event_store::lease::Lease;
 use event_store::{EventStore, SecretStore};
 use runtime::lifecycle::Tasks;
@@ -30,22 +30,15 @@ use runtime::outward::Outward;
 use tokio::sync::Mutex;
 
 use crate::command::Links;
+use crate::device_ref::DeviceRef;
 use crate::link::{BrokerAddress, Link};
 use crate::lorawan::ended::EndedDownlinks;
-pub(crate) use deliver::ChangedTenants;
 use owner::Owner;
 
 /// The lease of the process that publishes commands.
 const LEASE: &str = "mqtt-outbound";
 /// How long a lease outlives its owner.
 const LEASE_TERM: Duration = Duration::from_secs(5);
-
-/// A device of a tenant.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeviceRef {
-    pub tenant: TenantId,
-    pub device: DeviceId,
-}
 
 /// Lists devices with live updates or a command under way; may lag a little. May fail: commands are published without it.
 #[async_trait]

@@ -112,7 +112,7 @@ impl Handler {
         self.settle(message, kind, taken).await
     }
 
-    /// What the broker is told about a message that was processed so.
+    /// What the broker is told about a message, by the outcome of its processing.
     async fn settle(&self, message: &Inbound, kind: &'static str, taken: Result<Ignored, IntakeError>) -> Handled {
         let (outcome, handled) = match taken {
             Ok(ignored) => ("stored", Handled::Settled(self.add_notes(message, kind, ignored).await)),

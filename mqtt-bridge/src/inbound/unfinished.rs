@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::durables::STREAM;
-use super::watermark_publisher::{NO_MESSAGE_FOUND, ask};
 use super::{Inbound, Numbering};
+use crate::jetstream_request::{NO_MESSAGE_FOUND, ask};
 
 /// Most older messages that are checked and were recently acknowledged by this process.
 const LOOKS_MAX: usize = 4;

@@ -1,32 +1,33 @@
 //! Publishes watermarks to TELEMETRY: up to which time messages of devices have been processed. Clocks that measure silence wait for them.
 //!
 //! A message counts as processed when it is acknowledged, which is after its effects are stored. So a watermark that is published after the
-//! check comes after everything that it covers. The broker's times are converted to ages by the broker's clock, and the ages are subtracted
-//! from this process's clock, so the two clocks need not agree. All bridges share the durables, so each bridge can publish for all.
+//! check comes after everything that it covers: messages at the broker, and events of network servers. Times of the servers are converted to
+//! ages by the server's own clock, and the ages are subtracted from this process's clock, so the clocks need not agree. All bridges share the
+//! durables, so each bridge can publish for all.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use async_nats::Client;
 use async_nats::jetstream::Context;
-use async_nats::jetstream::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
+use event_store::streams::NETWORK;
 use event_store::telemetry::{TELEMETRY_FORMAT, Telemetry, WatermarkRecord};
 use runtime::clock;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::durables::{STREAM, durable_name};
-use crate::network;
+use crate::jetstream_request::{NO_MESSAGE_FOUND, ask};
+use crate::network::backlog;
 use crate::topics::stored_filters;
 
-/// Interval of watermarks. Each costs one request per durable, and one more for each durable with unfinished messages.
+/// Interval of watermarks. Each costs one request for the queue of network servers, one per durable, and one more for each durable with
+/// unfinished messages.
 const MARK_INTERVAL: Duration = Duration::from_secs(2);
 /// A message that waits longer is logged.
 const AGE_MAX: TimeDelta = TimeDelta::minutes(1);
-pub(super) const NO_MESSAGE_FOUND: u64 = 10_037;
 
 /// The part of a consumer's state that is used here.
 #[derive(Debug, Deserialize)]
@@ -61,6 +62,7 @@ struct Stored {
 struct Oldest {
     age: TimeDelta,
     number: u64,
+    /// The stream, for an event of a network server.
     subject: String,
 }
 
@@ -96,14 +98,12 @@ fn warn_once(stuck: Option<Oldest>, warned: bool) -> bool {
 async fn mark(jetstream: &Context, waybill: &Client, telemetry: &Telemetry) -> Result<Option<Oldest>, String> {
     // Taken before the requests: messages that arrive during the requests are not covered.
     let at = clock::now();
-    let mut oldest = None::<Oldest>;
+    let mut unfinished = Vec::new();
     for (channel, filter) in stored_filters() {
-        let found = oldest_unfinished(jetstream, channel, &filter).await?;
-        oldest = oldest.into_iter().chain(found).max_by_key(|message| message.age);
+        unfinished.extend(oldest_unfinished(jetstream, channel, &filter).await?);
     }
-    // Devices behind network servers speak by the other queue.
-    let waiting = network::oldest(waybill).await?.map(|age| Oldest { age, number: 0, subject: "net.*".to_owned() });
-    let oldest = oldest.into_iter().chain(waiting).max_by_key(|message| message.age);
+    unfinished.extend(oldest_event(waybill).await?);
+    let oldest = unfinished.into_iter().max_by_key(|message| message.age);
     let age = oldest.as_ref().map_or(TimeDelta::zero(), |message| message.age);
     let mark = WatermarkRecord { v: TELEMETRY_FORMAT, at, heard_until: at - age };
     telemetry.mark(mark).await.map_err(|error| error.to_string())?;
@@ -131,15 +131,8 @@ async fn oldest_unfinished(jetstream: &Context, channel: &str, filter: &str) -> 
     }
 }
 
-/// The answer, or the server's code and reason; the outer error when there was no answer.
-pub(crate) async fn ask<T: DeserializeOwned>(
-    jetstream: &Context,
-    subject: String,
-    question: Value,
-) -> Result<Result<T, (u64, String)>, String> {
-    let answer: Response<T> = jetstream.request(subject, &question).await.map_err(|error| error.to_string())?;
-    Ok(match answer {
-        Response::Ok(found) => Ok(found),
-        Response::Err { error } => Err((error.error_code().0, error.to_string())),
-    })
+/// The oldest event of network servers that isn't handled. The messages of LoRaWAN devices are among these events.
+async fn oldest_event(waybill: &Client) -> Result<Option<Oldest>, String> {
+    let found = backlog::oldest(waybill).await?;
+    Ok(found.map(|event| Oldest { age: event.age, number: event.number, subject: NETWORK.to_owned() }))
 }

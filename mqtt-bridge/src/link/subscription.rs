@@ -1,7 +1,7 @@
-//! A subscription at a foreign broker, with a persistent session: the broker keeps what comes while nobody is connected.
+//! A subscription at a foreign broker, with a persistent session: the broker keeps messages while no connection is up.
 //!
-//! Invariant: a message is acknowledged only after whoever received it has stored it. Messages that are not acknowledged when a connection
-//! ends come again with the next one.
+//! Invariant: a message is acknowledged only after its receiver has stored it. Messages that are not acknowledged when a connection ends come
+//! again with the next one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub(crate) struct ForeignBroker {
     /// Names the session: the same for each connection, and of one connection at a time.
     pub(crate) client_id: String,
     pub(crate) credentials: Option<(String, String)>,
-    /// Whom to trust; without it the connection isn't encrypted.
+    /// Which authorities to trust. Without it the connection isn't encrypted.
     pub(crate) tls: Option<Arc<ClientConfig>>,
     pub(crate) filter: String,
     /// Where its address may lead.
@@ -95,15 +95,15 @@ pub(crate) async fn one_connection(
     let mut network = NetworkOptions::new();
     network.set_connection_timeout(CONNECT_TIMEOUT_S);
     events.set_network_options(network);
-    let mut heard = Instant::now();
+    let mut last_packet_at = Instant::now();
     loop {
-        let event = match timeout_at(heard + SILENCE_MAX, events.poll()).await {
+        let event = match timeout_at(last_packet_at + SILENCE_MAX, events.poll()).await {
             Ok(Ok(event)) => event,
             Ok(Err(error)) => return error.to_string(),
             Err(_) => return format!("the broker has sent nothing for {} s", SILENCE_MAX.as_secs()),
         };
         let Event::Incoming(packet) = event else { continue };
-        heard = Instant::now();
+        last_packet_at = Instant::now();
         match packet {
             Packet::ConnAck(_) => {
                 // Again each time: a broker may have forgotten the session.

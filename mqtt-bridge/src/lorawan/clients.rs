@@ -1,8 +1,8 @@
 //! One client for the ChirpStack of each tenant, made again when the tenant's connection or its key changes.
 //!
-//! Invariants: calls to one ChirpStack never delay another tenant's: at most [`CALLERS_MAX`] devices of a tenant are in its calls at a time, at
-//! most [`WAITING_MAX`] wait for them, and after a failure nobody calls it until its pause is over. The key is read from the secrets each
-//! time a client is made and kept nowhere else.
+//! Invariants: calls to one ChirpStack never delay those to another tenant's. At most [`CALLERS_MAX`] devices of a tenant are in calls at a time,
+//! and at most [`WAITING_MAX`] wait for their turn. After a failure no device calls until a pause is over. The key is read from the secrets
+//! each time a client is made and kept nowhere else.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,9 +24,9 @@ use super::device_queue::DeviceQueues;
 const TENANTS_MAX: u64 = 10_000;
 /// Devices of a tenant whose calls are made at the same time.
 const CALLERS_MAX: usize = 8;
-/// Devices of a tenant that wait for their turn. Others come again later.
+/// Devices of a tenant that wait for their turn. Further ones try again later.
 const WAITING_MAX: usize = 256;
-/// Pause of a device that found too many others waiting.
+/// Pause of a device when too many others wait.
 const CROWDED_PAUSE: Duration = Duration::from_secs(1);
 /// Pause after the first failure of a ChirpStack; doubles up to the longest.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ pub(crate) enum NoClient {
     Invalid(#[from] InvalidConnection),
 }
 
-/// A pause of one of many, so that not all end at the same moment.
+/// Lengthens a pause at random, so that not all devices try again at the same moment.
 fn spread(pause: Duration) -> Duration {
     pause + pause.mul_f64(rand::rng().random_range(0.0..1.0))
 }
@@ -64,7 +64,7 @@ pub(crate) struct TenantCalls {
     turns: Semaphore,
     waiting: Semaphore,
     made: Mutex<Option<Made>>,
-    rest: Mutex<Rest>,
+    outage: Mutex<Outage>,
 }
 
 /// A client, and the connection that it was made from.
@@ -75,9 +75,9 @@ pub(crate) struct Made {
     pub(crate) chirpstack_tenant_id: String,
 }
 
-/// Failures in a row, and until when nobody calls.
+/// Failures in a row, and until when no device calls.
 #[derive(Debug, Default)]
-struct Rest {
+struct Outage {
     failures: u32,
     until: Option<Instant>,
 }
@@ -124,7 +124,7 @@ impl TenantCalls {
             turns: Semaphore::new(CALLERS_MAX),
             waiting: Semaphore::new(CALLERS_MAX + WAITING_MAX),
             made: Mutex::default(),
-            rest: Mutex::default(),
+            outage: Mutex::default(),
         }
     }
 
@@ -132,15 +132,15 @@ impl TenantCalls {
         self.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How long a device has to wait before it is worth a try; none if it may try now.
+    /// How long a device has to wait before it may try; none if it may try now.
     pub(crate) fn pause(&self) -> Option<Duration> {
         let is_crowded = self.waiting.available_permits() == 0;
-        self.rests().max(is_crowded.then(|| spread(CROWDED_PAUSE)))
+        self.outage_left().max(is_crowded.then(|| spread(CROWDED_PAUSE)))
     }
 
-    /// How long nobody calls after a failure.
-    fn rests(&self) -> Option<Duration> {
-        let until = self.rest.lock().unwrap_or_else(PoisonError::into_inner).until;
+    /// How long no device calls after a failure.
+    fn outage_left(&self) -> Option<Duration> {
+        let until = self.outage.lock().unwrap_or_else(PoisonError::into_inner).until;
         let left = until?.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
         Some(spread(left))
     }
@@ -149,8 +149,8 @@ impl TenantCalls {
     pub(crate) async fn turn(&self) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>), Duration> {
         let place = self.waiting.try_acquire().map_err(|_| CROWDED_PAUSE)?;
         let turn = self.turns.acquire().await.map_err(|_| CROWDED_PAUSE)?;
-        // It may have failed for those before.
-        match self.rests() {
+        // The calls before may have failed meanwhile.
+        match self.outage_left() {
             Some(pause) => Err(pause),
             None => Ok((place, turn)),
         }
@@ -158,28 +158,28 @@ impl TenantCalls {
 
     /// ChirpStack has answered.
     pub(crate) fn has_answered(&self, tenant: &TenantId) {
-        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
-        if rest.failures > 0 {
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        if outage.failures > 0 {
             tracing::info!(tenant.id = %tenant, "ChirpStack answers again");
-            *rest = Rest::default();
+            *outage = Outage::default();
         }
     }
 
-    /// It hasn't, or refuses the key: nobody calls it for a while, and the next client reads the key again.
+    /// ChirpStack hasn't answered, or refuses the key. No device calls it for a while, and the next client reads the key again.
     pub(crate) fn has_failed(&self, tenant: &TenantId, error: &dyn std::fmt::Display) {
         *self.made.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        let mut rest = self.rest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        // Those that called at the same time fail together.
-        if rest.until.is_some_and(|until| now < until) {
+        // Calls at the same time fail together.
+        if outage.until.is_some_and(|until| now < until) {
             return;
         }
-        if rest.failures == 0 {
+        if outage.failures == 0 {
             tracing::warn!(tenant.id = %tenant, %error, "ChirpStack can't be used; commands to LoRaWAN devices wait");
         }
-        let pause = FAILURE_PAUSE.saturating_mul(1 << rest.failures.min(10)).min(FAILURE_PAUSE_MAX);
-        rest.failures = rest.failures.saturating_add(1);
-        rest.until = Some(now + pause.mul_f64(rand::rng().random_range(0.5..1.0)));
+        let pause = FAILURE_PAUSE.saturating_mul(1 << outage.failures.min(10)).min(FAILURE_PAUSE_MAX);
+        outage.failures = outage.failures.saturating_add(1);
+        outage.until = Some(now + pause.mul_f64(rand::rng().random_range(0.5..1.0)));
     }
 }
 
@@ -200,10 +200,10 @@ mod tests {
         assert!(calls.turn().await.is_ok());
         let mut last = Duration::ZERO;
         for _ in 0..4 {
-            // At once, and by several devices: one failure.
+            // Failures of several devices at the same time count as one.
             calls.has_failed(&acme(), &"down");
             calls.has_failed(&acme(), &"down");
-            let until = calls.rest.lock().unwrap().until.unwrap() - Instant::now();
+            let until = calls.outage.lock().unwrap().until.unwrap() - Instant::now();
             assert!(calls.turn().await.is_err() && until > last, "{until:?} after {last:?}");
             last = until;
             tokio::time::advance(until).await;
@@ -211,7 +211,7 @@ mod tests {
         }
         calls.has_answered(&acme());
         calls.has_failed(&acme(), &"down");
-        assert!(calls.rest.lock().unwrap().until.unwrap() - Instant::now() <= FAILURE_PAUSE);
+        assert!(calls.outage.lock().unwrap().until.unwrap() - Instant::now() <= FAILURE_PAUSE);
     }
 
     #[tokio::test(start_paused = true)]
@@ -224,7 +224,7 @@ mod tests {
         let mut waiting: FuturesUnordered<_> = (0..WAITING_MAX).map(|_| calls.turn()).collect();
         assert!(futures::poll!(waiting.next()).is_pending());
         assert_eq!(calls.turn().await.map(drop), Err(CROWDED_PAUSE));
-        // The hanging calls end: those that waited don't try one after the other.
+        // The hanging calls end: the devices that waited don't try one after the other.
         calls.has_failed(&acme(), &"no answer");
         drop(callers);
         while let Some(turn) = waiting.next().await {

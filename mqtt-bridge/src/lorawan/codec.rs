@@ -1,19 +1,15 @@
 //! The compact codec of the device protocol, on its own port, both ways. Numbers are big-endian, and every message fits the smallest payload
 //! of all regions.
 //!
-//! A longer message is read as far as it is known, so that later versions may add bytes.
+//! Bytes after the known ones are ignored, so that later versions may add some.
 
 use domain::device::ReportStatus;
 use domain::ids::ORDINAL_MAX;
 use domain::values::Sha256Digest;
 
 /// The port of these messages.
-pub const PORT: u8 = 20;
-/// Bytes of the smallest payload of all regions.
-pub const MESSAGE_MAX_BYTES: usize = 11;
-/// Stands for a progress that isn't known.
-const NO_PROGRESS: u8 = 0xff;
-/// Codes from here on are the firmware's own: `x_128` to `x_255`.
+pub(crate) const PORT: u8 = 20;
+/// Codes from this number on are the firmware's own: `x_128` to `x_255`.
 const OWN_CODES: u8 = 128;
 
 const INSTALL: u8 = 0x01;
@@ -24,7 +20,7 @@ const VERSION: u8 = 0x82;
 const FIRMWARE: u8 = 0x83;
 
 /// Statuses by number, from 1.
-pub const STATUSES: [ReportStatus; 12] = [
+const STATUSES: [ReportStatus; 12] = [
     ReportStatus::Received,
     ReportStatus::Deferred,
     ReportStatus::Downloading,
@@ -39,7 +35,7 @@ pub const STATUSES: [ReportStatus; 12] = [
     ReportStatus::CancelRefused,
 ];
 /// Codes by number, from 1.
-pub const CODES: [&str; 17] = [
+const CODES: [&str; 17] = [
     "no_space",
     "busy",
     "low_battery",
@@ -61,8 +57,8 @@ pub const CODES: [&str; 17] = [
 
 /// A message of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UpMessage {
-    /// On an update. Per cent.
+pub(crate) enum UpMessage {
+    /// A report on an update; progress in per cent.
     Report { ordinal: u16, attempt: u8, status: ReportStatus, progress: Option<u8>, code: Option<u8> },
     /// After a boot: the number of the boot, and the version that runs.
     Version { boot: u8, version: [u8; 3] },
@@ -72,7 +68,7 @@ pub enum UpMessage {
 
 /// A message to a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DownMessage {
+pub(crate) enum DownMessage {
     Install { ordinal: u16, attempt: u8, firmware_short: u32, activate: bool },
     Cancel { ordinal: u16 },
     Activate { ordinal: u16 },
@@ -80,7 +76,7 @@ pub enum DownMessage {
 
 /// Why bytes are no message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum NotAMessage {
+pub(crate) enum NotAMessage {
     #[error("empty")]
     Empty,
     #[error("the first byte is {0:#04x}, which is no message to Waybill")]
@@ -94,13 +90,13 @@ pub enum NotAMessage {
 }
 
 /// The first four bytes of a firmware's SHA-256.
-pub fn firmware_short(sha256: &Sha256Digest) -> u32 {
+pub(crate) fn firmware_short(sha256: &Sha256Digest) -> u32 {
     let hex = sha256.to_string();
     hex.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or_default()
 }
 
 /// The word for a code; a number without one is unknown.
-pub fn code_word(number: u8) -> Option<String> {
+pub(crate) fn code_word(number: u8) -> Option<String> {
     match number {
         0 => None,
         OWN_CODES.. => Some(format!("x_{number}")),
@@ -111,11 +107,6 @@ pub fn code_word(number: u8) -> Option<String> {
 fn status_of(number: u8) -> Result<ReportStatus, NotAMessage> {
     let known = usize::from(number).checked_sub(1).and_then(|index| STATUSES.get(index));
     known.copied().ok_or(NotAMessage::Status(number))
-}
-
-fn number_of(status: ReportStatus) -> u8 {
-    let index = STATUSES.iter().position(|known| *known == status).unwrap_or_default();
-    u8::try_from(index + 1).unwrap_or_default()
 }
 
 /// The next `N` bytes.
@@ -140,7 +131,7 @@ fn attempt(bytes: &mut &[u8]) -> Result<u8, NotAMessage> {
 }
 
 impl UpMessage {
-    pub fn decode(bytes: &[u8]) -> Result<Self, NotAMessage> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, NotAMessage> {
         let (first, mut rest) = bytes.split_first().ok_or(NotAMessage::Empty)?;
         let rest = &mut rest;
         Ok(match *first {
@@ -156,34 +147,16 @@ impl UpMessage {
             other => return Err(NotAMessage::Unknown(other)),
         })
     }
-
-    pub fn encode(&self) -> Vec<u8> {
-        match self {
-            Self::Report { ordinal, attempt, status, progress, code } => {
-                let mut bytes = vec![REPORT];
-                bytes.extend(ordinal.to_be_bytes());
-                bytes.extend([*attempt, number_of(*status), progress.unwrap_or(NO_PROGRESS)]);
-                bytes.extend(code);
-                bytes
-            }
-            Self::Version { boot, version: [major, minor, patch] } => vec![VERSION, *boot, *major, *minor, *patch],
-            Self::Firmware { boot, firmware_short } => {
-                let mut bytes = vec![FIRMWARE, *boot];
-                bytes.extend(firmware_short.to_be_bytes());
-                bytes
-            }
-        }
-    }
 }
 
 impl DownMessage {
     /// The message of an update whose ordinal and attempt fit.
-    pub fn install(ordinal: u32, attempt: u16, sha256: &Sha256Digest, activate: bool) -> Option<Self> {
+    pub(crate) fn install(ordinal: u32, attempt: u16, sha256: &Sha256Digest, activate: bool) -> Option<Self> {
         let (ordinal, attempt) = (short_ordinal(ordinal)?, u8::try_from(attempt).ok()?);
         Some(Self::Install { ordinal, attempt, firmware_short: firmware_short(sha256), activate })
     }
 
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let ordinal = |first: u8, ordinal: u16| [&[first][..], &ordinal.to_be_bytes()].concat();
         match *self {
             Self::Install { ordinal: number, attempt, firmware_short, activate } => {
@@ -199,7 +172,7 @@ impl DownMessage {
     }
 
     /// As a device reads it.
-    pub fn decode(bytes: &[u8]) -> Result<Self, NotAMessage> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, NotAMessage> {
         let (first, mut rest) = bytes.split_first().ok_or(NotAMessage::Empty)?;
         let rest = &mut rest;
         Ok(match *first {
@@ -217,7 +190,7 @@ impl DownMessage {
 }
 
 /// An ordinal in two bytes; none if it needs more.
-pub fn short_ordinal(ordinal: u32) -> Option<u16> {
+pub(crate) fn short_ordinal(ordinal: u32) -> Option<u16> {
     u16::try_from(ordinal).ok().filter(|short| (1..=ORDINAL_MAX).contains(&u32::from(*short)))
 }
 
@@ -228,8 +201,32 @@ mod tests {
 
     use super::*;
 
-    /// Messages of devices and what they are in JSON, for this codec and the one in JavaScript.
-    const VECTORS: &str = include_str!("vectors.json");
+    /// Bytes of the smallest payload of all regions.
+    const MESSAGE_MAX_BYTES: usize = 11;
+    /// Stands for a progress that isn't known.
+    const NO_PROGRESS: u8 = 0xff;
+
+    impl UpMessage {
+        /// As a device writes it.
+        fn encode(&self) -> Vec<u8> {
+            match self {
+                Self::Report { ordinal, attempt, status, progress, code } => {
+                    let number = STATUSES.iter().position(|known| known == status).unwrap() + 1;
+                    let mut bytes = vec![REPORT];
+                    bytes.extend(ordinal.to_be_bytes());
+                    bytes.extend([*attempt, u8::try_from(number).unwrap(), progress.unwrap_or(NO_PROGRESS)]);
+                    bytes.extend(code);
+                    bytes
+                }
+                Self::Version { boot, version: [major, minor, patch] } => vec![VERSION, *boot, *major, *minor, *patch],
+                Self::Firmware { boot, firmware_short } => {
+                    let mut bytes = vec![FIRMWARE, *boot];
+                    bytes.extend(firmware_short.to_be_bytes());
+                    bytes
+                }
+            }
+        }
+    }
 
     fn up() -> impl Strategy<Value = UpMessage> {
         prop_oneof![
@@ -293,18 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn the_vectors_say_the_same() {
-        let vectors: Vec<serde_json::Value> = serde_json::from_str(VECTORS).unwrap();
-        assert!(vectors.len() >= 8);
-        for vector in vectors {
-            let bytes: Vec<u8> = serde_json::from_value(vector["bytes"].clone()).unwrap();
-            let found = UpMessage::decode(&bytes).map(|message| crate::network::wire_of(&message));
-            assert_eq!(found.ok(), vector.get("object").cloned(), "{bytes:?}");
-        }
-    }
-
-    #[test]
-    fn a_digest_is_told_by_its_first_bytes() {
+    fn a_firmware_is_named_by_the_first_bytes_of_its_digest() {
         let sha256 = Sha256Digest::from_hex(&format!("89abcdef{}", "0".repeat(56))).unwrap();
         assert_eq!(firmware_short(&sha256), 0x89ab_cdef);
         let message = DownMessage::install(7, 2, &sha256, true).unwrap();

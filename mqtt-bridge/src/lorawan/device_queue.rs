@@ -1,8 +1,8 @@
-//! The downlink queue of one device in ChirpStack: what is in it decides what is done, so that doing it again is harmless.
+//! The downlink queue of one device in ChirpStack. The items in it decide the next step, so that a repeated step is harmless.
 //!
 //! Enqueue isn't idempotent and may be carried out although its answer was lost. So the queue is read before each one: an item with the
-//! same bytes stands. What Waybill wrote before and no longer wants is removed only where nobody else has an item in the queue, because a
-//! flush takes all; elsewhere it stays, and a device ignores lower ordinals and attempts.
+//! same bytes stands. A flush removes all items. So an outdated command of Waybill is removed only if all items are Waybill's. Otherwise it
+//! stays, and the device ignores it because of its lower ordinal or attempt.
 
 use async_trait::async_trait;
 use chirpstack::grpc::device_queue::DeviceQueueItem;
@@ -16,9 +16,9 @@ const _: () = assert!(PORT >= 1 && PORT <= 223, "application ports of LoRaWAN");
 /// Calls of one ChirpStack about queues of devices.
 #[async_trait]
 pub(crate) trait DeviceQueues: Send + Sync + 'static {
-    /// What waits for the device, oldest first.
+    /// The items that wait for the device, oldest first.
     async fn items(&self, dev_eui: &str) -> Result<Vec<DeviceQueueItem>, Error>;
-    /// `flush`: removes what waits, but for what is pending.
+    /// `flush`: first removes all items that aren't pending.
     async fn enqueue(&self, item: DeviceQueueItem, flush: bool) -> Result<(), Error>;
     async fn flush(&self, dev_eui: &str) -> Result<(), Error>;
     /// Whether the key still works, and for this application.
@@ -51,19 +51,19 @@ pub(super) struct WantedDownlink {
     pub(super) expires_at: DateTime<Utc>,
 }
 
-/// What is to be done with a queue.
+/// The next step with a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum QueueStep {
     /// It is as it should be.
     Stands,
-    /// `flush`: all that waits is of Waybill and no longer wanted.
+    /// `flush`: all items that aren't pending are outdated ones of Waybill.
     Enqueue {
         flush: bool,
     },
     Flush,
 }
 
-/// What is to be done so that the queue has `wanted`, or no command of Waybill if there is none.
+/// The step after which the queue has `wanted`, or no command of Waybill if that is none.
 pub(super) fn next_step(wanted: Option<&[u8]>, items: &[DeviceQueueItem], now: DateTime<Utc>) -> QueueStep {
     let stands = |item: &DeviceQueueItem| is_ours(item) && !has_expired(item, now);
     if wanted.is_some_and(|wanted| items.iter().any(|item| stands(item) && item.data == wanted)) {
@@ -79,7 +79,7 @@ pub(super) fn next_step(wanted: Option<&[u8]>, items: &[DeviceQueueItem], now: D
     }
 }
 
-/// Whether a device that receives the item begins something. A cancel does no harm.
+/// Whether a device begins something when it receives the item. A cancel does no harm.
 fn begins(item: &DeviceQueueItem) -> bool {
     matches!(DownMessage::decode(&item.data), Ok(DownMessage::Install { .. } | DownMessage::Activate { .. }))
 }
@@ -94,7 +94,7 @@ fn has_expired(item: &DeviceQueueItem, now: DateTime<Utc>) -> bool {
     item.expires_at.is_some_and(|at| at.seconds <= now.timestamp())
 }
 
-/// Confirmed, so that ChirpStack tells when the device has not received it.
+/// Confirmed, so that ChirpStack says when the device has not received it.
 pub(super) fn item(dev_eui: &str, wanted: &WantedDownlink) -> DeviceQueueItem {
     DeviceQueueItem {
         dev_eui: dev_eui.to_owned(),

@@ -2,8 +2,8 @@
 //!
 //! A retained message replaces the one before; a downlink is one more item of a queue. [`super::device_queue`] makes sending the same command
 //! again harmless: the queue is read first. What has left the queue may be on its way, or the device's answer may be, so the command goes out
-//! again only when the device had time to answer, or when ChirpStack says that the item ended otherwise. After a restart nothing of that is
-//! known, and the queue alone decides.
+//! again only when the device had time to answer, or when ChirpStack says that the item ended otherwise. A new owner doesn't know what has left
+//! the queue, and the queue alone decides.
 
 use std::time::Duration;
 
@@ -21,15 +21,16 @@ use tokio::time::Instant;
 use super::clients::{Clients, Made, NoClient, TenantCalls};
 use super::codec::{DownMessage, short_ordinal};
 use super::device_queue::{self, DeviceQueues, QueueStep, WantedDownlink, next_step};
+use crate::changed_tenants::ChangedTenants;
 use crate::command::{self, COMMAND_TTL_S, Command, CommandError, Fingerprint};
+use crate::device_ref::DeviceRef;
 use crate::install_window::InstallWindow;
-use crate::outbound::way::{NotSent, Recipient, Way};
-use crate::outbound::{ChangedTenants, DeviceRef};
 use crate::topics::Channel;
+use crate::way::{NotSent, Recipient, Way};
 
-/// Most devices whose last downlink is remembered. That of an evicted one is sent again if its queue is empty.
+/// Most devices whose last downlink is remembered. The downlink of an evicted one is sent again if its queue is empty.
 const REMEMBERED_MAX: u64 = 100_000;
-/// How long an answer may take of a device that doesn't say how often it sends, in seconds.
+/// How long a device may take to answer that doesn't say how often it sends, in seconds.
 const CONTACT_DEFAULT_S: u32 = 900;
 /// Bounds of that time, in seconds.
 const CONTACT_S: std::ops::RangeInclusive<u32> = 30..=6 * 3_600;
@@ -38,11 +39,11 @@ const SPACING: Duration = Duration::from_secs(5);
 const SPACING_MAX: Duration = Duration::from_secs(3_600);
 /// Pause after an Enqueue without an answer: it may still be carried out.
 const SETTLE: Duration = Duration::from_secs(10);
-/// Pause of a device that ChirpStack doesn't know or refuses, or whose tenant has no ChirpStack. What changes that is a hint.
+/// Pause of a device that ChirpStack doesn't know or refuses, or whose tenant has no ChirpStack. Events that change this are hints.
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(600);
-/// Pause of a device for which something broke over there.
+/// Pause of a device after an internal error of ChirpStack.
 const BROKEN_PAUSE: Duration = Duration::from_secs(60);
-/// A cancel waits for its device so long: also for one that counts as cancelled because it didn't answer.
+/// How long a cancel waits for its device. It waits also when the update counts as cancelled because the device didn't answer.
 const CANCEL_TTL: TimeDelta = TimeDelta::days(1);
 
 pub(crate) struct Downlinks {
@@ -57,13 +58,13 @@ struct Queued {
     data: Vec<u8>,
     /// How often.
     times: u32,
-    /// When it was put there last.
+    /// When it was put into the queue last.
     at: Instant,
-    /// It was no longer there, or ChirpStack has told that it ended.
+    /// It was no longer in the queue, or ChirpStack has said that it ended.
     has_left: bool,
 }
 
-/// What was found and done.
+/// What was found in a queue, or done with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Brought {
     /// The queue is as it should be.
@@ -181,7 +182,7 @@ impl Way for Downlinks {
     async fn send(&self, to: &Recipient<'_>, _channel: Channel, command: &Command) -> Result<Duration, NotSent> {
         match &to.aggregate.profile.lorawan_dev_eui {
             Some(dev_eui) => self.try_send(to, dev_eui, command).await,
-            // It is no device of LoRaWAN any more, and its queue goes with its copy.
+            // It is no LoRaWAN device any more. ChirpStack removes its queue with its copy.
             None => Ok(Duration::ZERO),
         }
     }
@@ -205,7 +206,7 @@ fn too_many(update: &Update) -> CommandError {
     CommandError::TooManyUpdates { ordinal: update.ordinal, attempt: update.attempt }
 }
 
-/// What the queue should have. A device that may not begin now is told when it may: a downlink can't say that it has to ask.
+/// What the queue should have. While the window is closed the device gets no command, because a downlink can't say that it has to ask.
 fn wanted(to: &Recipient<'_>, command: &Command) -> Result<Option<WantedDownlink>, NotSent> {
     if command.fingerprint == Fingerprint::Nothing {
         return Ok(None);
@@ -228,13 +229,13 @@ fn until_after(now: DateTime<Utc>, until: DateTime<Utc>) -> Duration {
     (until - now).to_std().unwrap_or_default() + Duration::from_secs(1)
 }
 
-/// How long the device may take to answer: it hears something only after it has sent something.
+/// How long the device may take to answer: it receives something only after it has sent something.
 fn answer_within(device: &Device) -> Duration {
     let contact_s = device.profile.contact_interval_s.unwrap_or(CONTACT_DEFAULT_S);
     Duration::from_secs(contact_s.clamp(*CONTACT_S.start(), *CONTACT_S.end()).into())
 }
 
-/// Sees to it that the device's queue has what is wanted.
+/// Makes the device's queue have what is wanted.
 async fn bring(
     queues: &dyn DeviceQueues,
     queued: &Cache<DeviceRef, Queued>,
@@ -284,7 +285,7 @@ impl Queued {
     }
 }
 
-/// What a failed call means for the device: an outcome for metrics, and a pause. Done when there is nothing to take back.
+/// What a failed call means for the device: an outcome for metrics, and a pause. `Ok` if there is nothing to take back.
 async fn not_brought(
     made: &Made,
     calls: &TenantCalls,

@@ -1,20 +1,20 @@
-//! Devices whose downlink ended otherwise than by its reception: whoever reads ChirpStack's events tells, and the owner of outbound looks at
-//! the device again.
+//! Devices whose downlink ended without being received. The reader of ChirpStack's events reports them, and the owner of outbound looks at them
+//! again.
 
 use domain::{DeviceId, TenantId};
 use tokio::sync::mpsc;
 
-use crate::outbound::DeviceRef;
+use crate::device_ref::DeviceRef;
 
-/// Most devices that are told of and not yet looked at. What is above that waits for the device's next look.
+/// Most devices that are reported and not yet looked at. A further one waits until it is looked at anyway.
 const TOLD_MAX: usize = 4_096;
 
-/// Tells the owner of outbound, if it is this process. Elsewhere and above the bound nothing is lost: every command that isn't answered is
-/// looked at again, only later.
+/// Reports to the owner of outbound, if it is in this process. In another process, and above the bound, nothing is lost: every command that
+/// isn't answered is looked at again, only later.
 #[derive(Debug, Clone)]
 pub(crate) struct DownlinksEnded(mpsc::Sender<DeviceRef>);
 
-/// The other end.
+/// The receiver of these reports.
 pub(crate) type EndedDownlinks = mpsc::Receiver<DeviceRef>;
 
 pub(crate) fn ended_downlinks() -> (DownlinksEnded, EndedDownlinks) {

@@ -25,14 +25,14 @@ pub(super) async fn find(
     };
     let mut device = Arc::clone(&store.load(&key).await?.aggregate);
     if !has_eui(&device) {
-        // Another process may have just written it.
+        // Another process may just have written it.
         device = Arc::clone(&store.load_fresh(&key).await?.aggregate);
     }
     Ok(has_eui(&device).then_some((id, device)))
 }
 
-/// Component and version of the firmware with these first bytes of the SHA-256: that of an update of the device, or the one that its
-/// updates came from. An unknown one has a version of its own, so that it differs from every known one.
+/// Component and version of the firmware with these first bytes of the SHA-256: the firmware of an update of the device, or the one before its
+/// live update. For an unknown firmware the version is made of these bytes, so that it differs from every known one.
 pub(super) async fn running(
     store: &EventStore,
     tenant: &TenantId,

@@ -1,5 +1,5 @@
-//! Reads ChirpStack's MQTT integration, for each tenant whose connection names a broker. What comes goes into the queue as it came, and is
-//! acknowledged to the broker then.
+//! Reads ChirpStack's MQTT integration, for each tenant whose connection names a broker. A message goes into the queue as it came. It is
+//! acknowledged to the broker when it is stored there.
 //!
 //! One process does this at a time, under a lease, because a session belongs to one connection. The connections follow the tenants.
 
@@ -20,13 +20,14 @@ use runtime::lifecycle::Tasks;
 use runtime::outward::Outward;
 use rustls::ClientConfig;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::metrics;
 use crate::link::subscription::{ForeignBroker, Received, one_connection};
 
-/// When a process that reads brokers dies, another takes over after about this long.
+/// When a process that reads brokers dies, another takes over after about this time.
 const LEASE_TERM: Duration = Duration::from_secs(5);
 const LEASE: &str = "chirpstack-mqtt";
 /// How often the connections of tenants are compared with what is connected.
@@ -44,7 +45,7 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
 const PORT: u16 = 1_883;
 const TLS_PORT: u16 = 8_883;
 
-/// Makes the settings of a connection with TLS: for an authority of its own (PEM), or those of the system.
+/// Makes the settings of a connection with TLS: with this authority (PEM), or with those of the system.
 pub type TlsSettings = Arc<dyn Fn(Option<&str>) -> Result<Arc<ClientConfig>, String> + Send + Sync>;
 
 /// What reading brokers needs.
@@ -63,7 +64,15 @@ pub(crate) struct ForeignBrokers {
 /// A broker that is read, as long as this is kept.
 struct Reading {
     revision: u64,
+    task: JoinHandle<()>,
     _stop: DropGuard,
+}
+
+impl Reading {
+    /// Whether it reads the connection of this revision. Its task may have panicked.
+    fn is_of(&self, revision: u64) -> bool {
+        self.revision == revision && !self.task.is_finished()
+    }
 }
 
 /// Reads brokers whenever this process has the lease.
@@ -91,14 +100,13 @@ async fn read_all(brokers: &ForeignBrokers, tenants: &Followed<Tenant>) -> Resul
             connection.mqtt.is_some().then(|| (tenant.clone(), (connection.clone(), revision)))
         });
         let wanted: HashMap<_, _> = wanted.into_iter().take(BROKERS_MAX).collect();
-        readings
-            .retain(|tenant, reading| wanted.get(tenant).is_some_and(|(_, revision)| *revision == reading.revision));
+        readings.retain(|tenant, reading| wanted.get(tenant).is_some_and(|(_, revision)| reading.is_of(*revision)));
         for (tenant, (connection, revision)) in wanted {
             readings.entry(tenant.clone()).or_insert_with(|| {
                 let stop = brokers.tasks.token().child_token();
                 let reader = Reader { brokers: brokers.clone(), tenant, connection, up: Arc::clone(&up) };
-                brokers.tasks.spawn("network-mqtt", reader.run(stop.clone()));
-                Reading { revision, _stop: stop.drop_guard() }
+                let task = brokers.tasks.spawn("network-mqtt", reader.run(stop.clone()));
+                Reading { revision, task, _stop: stop.drop_guard() }
             });
         }
     }
@@ -169,7 +177,7 @@ impl Reader {
         messages.for_each_concurrent(STORING_MAX, |message| self.keep(message, template)).await;
     }
 
-    /// Stores one message, however long that takes: the broker sends no more than some in the meantime.
+    /// Stores one message, and tries again until it is stored. Meanwhile the broker sends only as many as may be unacknowledged.
     async fn keep(&self, message: Received, template: &TopicTemplate) {
         let event = template.read(&message.topic).and_then(|parts| parts.event);
         let read = normalise(&message.payload, &Hints { event: event.as_deref(), route: None });
@@ -205,7 +213,7 @@ impl Reader {
         message.acknowledge().await;
     }
 
-    /// The broker with the secrets of now, and the form of its topics.
+    /// The broker with its current secrets, and the form of its topics.
     async fn broker(&self) -> Result<(ForeignBroker, TopicTemplate), String> {
         let mqtt = self.connection.mqtt.as_ref().ok_or("no broker is named")?;
         let topic = mqtt.event_topic.as_deref().unwrap_or(EVENT_TOPIC_DEFAULT);
@@ -248,6 +256,18 @@ fn host_and_port(url: &str) -> Option<(String, u16, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_reader_whose_task_has_ended_is_replaced() {
+        let tasks = Tasks::new();
+        let reading = |task| Reading { revision: 1, task, _stop: CancellationToken::new().drop_guard() };
+        let running = reading(tasks.spawn("reads", std::future::pending::<()>()));
+        assert!(running.is_of(1) && !running.is_of(2));
+        let ended = reading(tasks.spawn("panics", async { assert!(std::hint::black_box(false), "on purpose") }));
+        while ended.is_of(1) {
+            tokio::task::yield_now().await;
+        }
+    }
 
     #[test]
     fn a_url_names_host_port_and_encryption() {

@@ -19,14 +19,14 @@ use tokio::time::Instant;
 
 use super::order::{Order, Place};
 use super::parts::{self, Part};
-use super::wire::Said;
+use super::wire::DeviceMessage;
 use super::{device, metrics};
 use crate::inbound::{Ack, Arrived, Delivery, Handled, Handler, Inbound, IntakeError, Numbering, Verdict};
 use crate::limits::{Bucket, REMEMBERED_MAX, Rate};
 use crate::lorawan::DownlinksEnded;
 use crate::topics::{Channel, DeviceTopic, UnknownTopic};
 
-/// Notices of one device that are kept: some at once, then about one for each of its uplinks.
+/// Rate of notices of one device. Further ones are dropped.
 const NOTICES: Rate = Rate { burst: 60, interval: Duration::from_secs(10) };
 /// Pause before an event is delivered again: the first, doubling up to the longest.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -57,7 +57,7 @@ struct About<'a> {
     event: &'a NetworkEvent,
     id: DeviceId,
     device: Arc<Device>,
-    /// When the network says that it happened.
+    /// When it happened, by the clocks of the network.
     at: Option<DateTime<Utc>>,
     place: Option<Place>,
 }
@@ -81,7 +81,7 @@ impl Read {
         }
     }
 
-    fn retry_pause(&self) -> Duration {
+    pub(super) fn retry_pause(&self) -> Duration {
         let doublings = self.times.saturating_sub(1).min(8);
         RETRY_PAUSE.saturating_mul(1 << doublings).min(RETRY_PAUSE_MAX)
     }
@@ -167,7 +167,7 @@ impl Intake {
     async fn part(&self, about: &About<'_>, number: u8, part: Part) -> Verdict {
         let read = about.read;
         match part {
-            Part::Said(Said::Report { ordinal, body }) => {
+            Part::Message(DeviceMessage::Report { ordinal, body }) => {
                 let live = || about.device.live().map(|update| update.ordinal);
                 let Some(ordinal) = ordinal.or_else(live) else {
                     return self.no_update(about, number, &body).await;
@@ -175,7 +175,7 @@ impl Intake {
                 let message = about.inbound(Channel::UpdateStatus { ordinal }, number, Bytes::from(body.to_string()));
                 settled(read, self.handler.handle(&message).await)
             }
-            Part::Said(Said::Presence { body, firmware_short }) => {
+            Part::Message(DeviceMessage::Presence { body, firmware_short }) => {
                 self.presence(about, number, body, firmware_short).await
             }
             Part::Measured(data) => {
@@ -191,7 +191,7 @@ impl Intake {
         }
     }
 
-    /// What a device says about itself, unless it has said something newer.
+    /// A message of a device about itself, unless a newer one was handled.
     async fn presence(
         &self,
         about: &About<'_>,
@@ -240,7 +240,7 @@ impl Intake {
         settled(about.read, self.handler.refuse(&message, refused).await)
     }
 
-    /// Temporary errors are retried. What is damaged for good must not hold up the others.
+    /// Temporary errors are retried. An event that meets a damaged record becomes a dead letter, so that it doesn't hold up others.
     async fn not_loaded(&self, read: &Read, error: &StoreError, what: &str) -> Verdict {
         if error.is_final() {
             return self.refuse(read, &format!("{what}: {error}")).await;
@@ -249,8 +249,8 @@ impl Intake {
         Verdict::Retry(read.retry_pause())
     }
 
-    /// A dead letter of an event that can't be read.
-    async fn refuse(&self, read: &Read, why: &str) -> Verdict {
+    /// Makes a dead letter of an event that can't be read or handled.
+    pub(super) async fn refuse(&self, read: &Read, why: &str) -> Verdict {
         let topic = Err(UnknownTopic(format!("{}/network", read.tenant())));
         let message = read.inbound(topic, 0, read.raw.body.clone());
         let refused = IntakeError::rejected(DeadLetterReason::Malformed, why);
@@ -262,8 +262,8 @@ fn settled(read: &Read, handled: Handled) -> Verdict {
     match handled {
         Handled::Settled(Verdict::Done) => Verdict::Done,
         Handled::Settled(Verdict::Retry(_)) => Verdict::Retry(read.retry_pause()),
-        // Too many boots, which change no update: the device is online, and says what it runs with its next one. An event that waited would keep
-        // a place of the queue that all tenants share, and all clocks.
+        // The device boots too often. Its boots change no update, and the next one says what it runs. If this event waited, it would take room
+        // in the queue of all tenants, and hold up the clocks.
         Handled::Throttled(_) => {
             metrics::event("uplink", "throttled");
             Verdict::Done

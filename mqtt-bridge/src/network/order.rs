@@ -5,7 +5,7 @@
 //! it is a repeated delivery, or one with a higher frame counter of the same session and a later time. A frame counter alone doesn't decide,
 //! because a device may begin again, and neither does a time, because gateways have wrong clocks.
 //!
-//! This is known to one process, as long as it runs. Events of updates need none of it: they are judged by the state of the update.
+//! Each process knows only what it handled since its start. Reports on updates don't need an order: they are judged by the state of the update.
 
 use std::time::Duration;
 
@@ -18,11 +18,11 @@ use moka::sync::Cache;
 const DEVICES_MAX: u64 = 200_000;
 /// How long an uplink is remembered as the newest.
 const REMEMBERED_FOR: Duration = Duration::from_secs(3_600);
-/// Handled events whose copies are recognised, and for how long: a broker may keep copies while Waybill isn't connected.
+/// Most handled events whose copies are recognised, and for how long. A broker may keep copies while Waybill isn't connected.
 const COPIES_MAX: u64 = 200_000;
 const COPIES_FOR: Duration = Duration::from_secs(3_600);
 
-/// An uplink's place in the order of its device's.
+/// The place of an uplink among those of its device.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Place {
     /// Its number in the queue, and how often it was delivered.

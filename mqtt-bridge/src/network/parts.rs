@@ -1,4 +1,4 @@
-//! What an event of a network server is to Waybill. Pure.
+//! Translates an event of a network server into its effects. Pure.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -8,17 +8,17 @@ use chirpstack::events::{
 };
 use serde_json::{Map, Value, json};
 
-use super::wire::{self, Said};
+use super::wire::{self, DeviceMessage};
 
 /// One effect of an event.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Part {
-    Said(Said),
+    Message(DeviceMessage),
     /// Measurements and readings of the radio, by which the device has made contact.
     Measured(Map<String, Value>),
-    /// What the network server said.
+    /// A statement of the network server about the device.
     Notice(Value),
-    /// A downlink ended, or may have ended, without the device having it.
+    /// A downlink ended, or may have ended, and the device has not received it.
     DownlinkMissed,
 }
 
@@ -45,7 +45,7 @@ pub(super) fn parts(event: &NetworkEvent) -> (Vec<Part>, Vec<String>) {
         Event::Uplink(uplink) => of_uplink(uplink, &mut ignored),
         Event::Join(join) => of_join(join),
         Event::Ack(Ack { acknowledged: false, .. }) => vec![Part::DownlinkMissed],
-        // The device's own report says what it makes of a command.
+        // The device answers a command with a report of its own.
         Event::Ack(_) | Event::TxAck(_) => vec![],
         Event::Status(status) => vec![Part::Measured(of_status(status))],
         Event::Presence(presence) => vec![of_presence(presence)],
@@ -67,28 +67,28 @@ fn of_uplink(uplink: &Uplink, ignored: &mut Vec<String>) -> Vec<Part> {
         ("battery_level", uplink.battery_level.map(Value::from)),
         ("signal_strength", uplink.signal_strength.map(Value::from)),
     ];
-    let said = wire::said(uplink).unwrap_or_else(|error| {
+    let message = wire::message(uplink).unwrap_or_else(|error| {
         ignored.push(format!("a message on port {}: {error}", crate::lorawan::codec::PORT));
         None
     });
-    let said = said.map(|said| match said {
-        Said::Presence { mut body, firmware_short } => {
+    let message = message.map(|message| match message {
+        DeviceMessage::Presence { mut body, firmware_short } => {
             body.extend(present(readings.clone()));
-            Said::Presence { body, firmware_short }
+            DeviceMessage::Presence { body, firmware_short }
         }
-        report @ Said::Report { .. } => report,
+        report @ DeviceMessage::Report { .. } => report,
     });
     let mut data = uplink.payload.fields().cloned().unwrap_or_default();
     data.extend(present(readings));
     data.insert("lorawan".to_owned(), Value::Object(radio(uplink)));
-    said.map(Part::Said).into_iter().chain([Part::Measured(data)]).collect()
+    message.map(Part::Message).into_iter().chain([Part::Measured(data)]).collect()
 }
 
 fn present<const N: usize>(values: [(&str, Option<Value>); N]) -> impl Iterator<Item = (String, Value)> + use<N> {
     values.map(|(name, value)| (name.to_owned(), value)).into_iter().filter_map(|(name, value)| Some((name, value?)))
 }
 
-/// What is known of the transmission.
+/// Readings of the transmission.
 fn radio(uplink: &Uplink) -> Map<String, Value> {
     let gateway = uplink.best_gateway.as_ref();
     let bytes = (!uplink.data.is_empty()).then(|| Value::from(BASE64_STANDARD.encode(&uplink.data)));
@@ -141,7 +141,7 @@ fn of_status(status: &DeviceStatus) -> Map<String, Value> {
 fn of_presence(presence: &Presence) -> Part {
     if !presence.online {
         let body = Map::from_iter([("status".to_owned(), Value::from("offline"))]);
-        return Part::Said(Said::Presence { body, firmware_short: None });
+        return Part::Message(DeviceMessage::Presence { body, firmware_short: None });
     }
     let values = [
         ("battery_level", presence.battery_level.map(Value::from)),
@@ -161,7 +161,7 @@ fn of_log(log: &Log) -> Vec<Part> {
     let context = if context.is_empty() { Value::Null } else { Value::Object(context) };
     let notice = json!({"level": level, "code": log.code, "description": log.description, "context": context});
     let mut parts = vec![Part::Notice(notice)];
-    // A gateway could not send one, which stays in the queue, or the network server has dropped it.
+    // A gateway could not send a downlink, which stays in the queue, or the network server has dropped one.
     if log.code == "DOWNLINK_GATEWAY" || log.dropped_item().is_some() {
         parts.push(Part::DownlinkMissed);
     }
@@ -194,7 +194,7 @@ mod tests {
     fn a_boot_has_the_readings_of_its_uplink() {
         let body = r#"{"deviceInfo":{"devEui":"0102030405060708"},"fPort":20,"data":"ggUCAQA=","rxInfo":[{"rssi":-70,"snr":3}]}"#;
         let (parts, _) = of(body, Hints::default());
-        let [Part::Said(Said::Presence { body, .. }), Part::Measured(data)] = parts.as_slice() else {
+        let [Part::Message(DeviceMessage::Presence { body, .. }), Part::Measured(data)] = parts.as_slice() else {
             panic!("{parts:?}")
         };
         assert_eq!((&body["firmware_version"], &body["signal_strength"]), (&json!("2.1.0"), &json!(-70)));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_message_are_noted_and_the_device_has_made_contact() {
+    fn bytes_that_are_no_message_are_noted_and_count_as_contact() {
         let body = r#"{"deviceInfo":{"devEui":"0102030405060708"},"fPort":20,"data":"fwE="}"#;
         let (parts, ignored) = of(body, Hints::default());
         assert!(matches!(parts.as_slice(), [Part::Measured(_)]));
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_ends_a_downlink_is_told_to_its_sender() {
+    fn a_log_that_ends_a_downlink_makes_its_sender_look_again() {
         let log = |code: &str, context: Value| {
             let body = json!({"deviceInfo": {"devEui": "0102030405060708"}, "level": "ERROR", "code": code, "description": "TOO_LATE", "context": context});
             of(&body.to_string(), Hints::default()).0
@@ -228,6 +228,8 @@ mod tests {
         let (online, _) = of(r#"{"devEUI":"0102030405060708","status":"online"}"#, route);
         assert_eq!(online, [Part::Measured(Map::new())]);
         let (offline, _) = of(r#"{"devEUI":"0102030405060708","status":"offline"}"#, route);
-        assert!(matches!(&offline[0], Part::Said(Said::Presence { body, .. }) if body["status"] == "offline"));
+        assert!(
+            matches!(&offline[0], Part::Message(DeviceMessage::Presence { body, .. }) if body["status"] == "offline")
+        );
     }
 }

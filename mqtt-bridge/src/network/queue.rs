@@ -8,26 +8,18 @@ use async_nats::connection::State;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use chirpstack::events::{Hints, Route, normalise};
-use chrono::{DateTime, TimeDelta, Utc};
 use event_store::connection;
 use event_store::network::RawEvent;
 use event_store::streams::NETWORK;
 use futures::StreamExt;
 use runtime::lifecycle::Tasks;
-use serde::Deserialize;
-use serde_json::json;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::backlog::measure;
 use super::intake::{Intake, Read};
-use super::metrics;
-use super::workers::{Job, Workers};
-use crate::inbound::ask;
+use super::workers::{ACK_PENDING_MAX, ACK_WAIT, Job, Workers};
 
-/// Events given out and not yet acknowledged, over all bridges.
-pub(super) const ACK_PENDING_MAX: usize = 1_024;
-/// An event without an acknowledgement is delivered again after this time. Longer than all that are given out take with a slow server.
-const ACK_WAIT: Duration = Duration::from_secs(10);
 const DURABLE: &str = "waybill-network";
 /// Events fetched ahead.
 const FETCH_MESSAGES: usize = 256;
@@ -39,8 +31,6 @@ const FETCH_EXPIRES: Duration = Duration::from_secs(30);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Pause after a failure.
 const REOPEN_PAUSE: Duration = Duration::from_secs(1);
-/// How often the length of the queue is measured.
-const MEASURE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Reads the queue until stopped.
 pub(crate) async fn run(client: Client, intake: Arc<Intake>, tasks: Tasks) {
@@ -114,43 +104,4 @@ async fn take(message: Message, incarnation_ms: u64, workers: &Workers) {
     let route = raw.route.as_deref().and_then(Route::parse);
     let event = normalise(&raw.body, &Hints { event: raw.event.as_deref(), route });
     workers.push(Job { read: Read { raw, event, incarnation_ms, number, times }, acker }).await;
-}
-
-#[derive(Debug, Deserialize)]
-struct Info {
-    /// The server's time of the answer.
-    ts: DateTime<Utc>,
-    state: Waiting,
-}
-
-#[derive(Debug, Deserialize)]
-struct Waiting {
-    messages: u64,
-    first_ts: DateTime<Utc>,
-}
-
-async fn info(client: &Client) -> Result<Info, String> {
-    let jetstream = connection::jetstream(client);
-    let answer = ask::<Info>(&jetstream, format!("STREAM.INFO.{NETWORK}"), json!({})).await?;
-    answer.map_err(|(_, reason)| reason)
-}
-
-/// How long the oldest event that is not handled has waited; none if there is none.
-pub(crate) async fn oldest(client: &Client) -> Result<Option<TimeDelta>, String> {
-    let Info { ts, state } = info(client).await?;
-    Ok((state.messages > 0).then(|| (ts - state.first_ts).max(TimeDelta::zero())))
-}
-
-async fn measure(client: Client, stop: CancellationToken) {
-    let mut ticks = interval(MEASURE_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        if client.connection_state() != State::Connected {
-            continue;
-        }
-        match info(&client).await {
-            Ok(info) => ::metrics::gauge!(metrics::BACKLOG).set(info.state.messages as f64),
-            Err(reason) => tracing::debug!(reason, "the queue of network servers can't be measured"),
-        }
-    }
 }

@@ -9,28 +9,29 @@ use crate::wire::StatusReport;
 /// Fields of `status` that an object of an uplink may have.
 const PRESENCE: [&str; 9] =
     ["status", "session", "boot_id", "firmware_version", "versions", "trial", "slot", "external_power", "last_update"];
-/// Fields that make an object a `status`: without one of them it says nothing about what the device runs.
+/// An object is a `status` if it has one of these fields: they say what the device runs.
 const PROOFS: [&str; 4] = ["boot_id", "firmware_version", "versions", "last_update"];
 /// The first bytes of the SHA-256 of the firmware that runs, in hexadecimal digits.
 const FIRMWARE_SHORT: &str = "firmware_short";
 
-/// What a device says about itself or an update.
+/// A message of a device about itself or an update.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Said {
-    /// On an update; without an ordinal on the one that is under way.
+pub(super) enum DeviceMessage {
+    /// On an update. Without an ordinal: on the one that is under way.
     Report { ordinal: Option<u32>, body: Value },
     /// As on the topic `status`.
     Presence { body: Map<String, Value>, firmware_short: Option<u32> },
 }
 
-/// What an uplink says besides measurements. Bytes of the compact codec count before a decoded object, which may have been made of them.
-pub(super) fn said(uplink: &Uplink) -> Result<Option<Said>, NotAMessage> {
+/// The message in an uplink, if it has one beside measurements. Bytes of the compact codec count before a decoded object, which may have been
+/// made of them.
+pub(super) fn message(uplink: &Uplink) -> Result<Option<DeviceMessage>, NotAMessage> {
     let is_readable = !matches!(uplink.payload, chirpstack::events::Payload::Encrypted);
     let of_object = || uplink.payload.fields().and_then(of_object);
     if is_readable && uplink.f_port == Some(codec::PORT) && !is_json(&uplink.data) && !uplink.data.is_empty() {
         return match UpMessage::decode(&uplink.data) {
             Ok(message) => Ok(wire_of(&message).as_object().and_then(self::of_object)),
-            Err(error) => of_object().map_or(Err(error), |said| Ok(Some(said))),
+            Err(error) => of_object().map_or(Err(error), |message| Ok(Some(message))),
         };
     }
     Ok(of_object())
@@ -41,7 +42,7 @@ fn is_json(data: &[u8]) -> bool {
 }
 
 /// A message of the compact codec as an object. ChirpStack's codec, with the decoder of docs/lorawan.md, makes the same.
-pub(crate) fn wire_of(message: &UpMessage) -> Value {
+fn wire_of(message: &UpMessage) -> Value {
     match message {
         UpMessage::Report { ordinal, attempt, status, progress, code } => {
             let mut body = json!({"ordinal": ordinal, "attempt": attempt, "status": status.word()});
@@ -62,8 +63,8 @@ pub(crate) fn wire_of(message: &UpMessage) -> Value {
     }
 }
 
-/// What an object says, if it has the fields of a report or of `status`.
-fn of_object(object: &Map<String, Value>) -> Option<Said> {
+/// The message in an object, if it has the fields of a report or of `status`.
+fn of_object(object: &Map<String, Value>) -> Option<DeviceMessage> {
     if let Some(report) = report(object) {
         return Some(report);
     }
@@ -78,20 +79,20 @@ fn of_object(object: &Map<String, Value>) -> Option<Said> {
     let known = PRESENCE.iter().filter_map(|name| Some(((*name).to_owned(), object.get(*name)?.clone())));
     let mut body: Map<String, Value> = known.collect();
     body.entry("status").or_insert_with(|| "online".into());
-    Some(Said::Presence { body, firmware_short })
+    Some(DeviceMessage::Presence { body, firmware_short })
 }
 
 fn short(digits: &str) -> Option<u32> {
     (digits.len() == 8).then(|| u32::from_str_radix(digits, 16).ok()).flatten()
 }
 
-/// A report has an attempt and a status of the protocol. A sensor may well have a status of its own.
-fn report(object: &Map<String, Value>) -> Option<Said> {
+/// A report has an attempt and a status of the protocol. Measurements may have a `status` too.
+fn report(object: &Map<String, Value>) -> Option<DeviceMessage> {
     object.get("attempt")?.as_f64()?;
     let body = Value::Object(whole(object));
     StatusReport::read(body.to_string().as_bytes()).ok()?.to_report(1).ok()?;
     let ordinal = body.get("ordinal").and_then(Value::as_u64).map(|ordinal| u32::try_from(ordinal).unwrap_or(u32::MAX));
-    Some(Said::Report { ordinal, body })
+    Some(DeviceMessage::Report { ordinal, body })
 }
 
 /// ChirpStack's decoded objects have only numbers with a fraction: `1` comes as `1.0`.
@@ -109,16 +110,19 @@ mod tests {
 
     use super::*;
 
-    fn of(body: Value) -> Result<Option<Said>, NotAMessage> {
+    /// Messages of devices in bytes and in JSON, for this codec and the one in JavaScript.
+    const VECTORS: &str = include_str!("../lorawan/vectors.json");
+
+    fn of(body: Value) -> Result<Option<DeviceMessage>, NotAMessage> {
         let mut body = body;
         body["devEUI"] = "0102030405060708".into();
         let event = normalise(body.to_string().as_bytes(), &Hints { event: Some("up"), route: None }).unwrap();
         let Event::Uplink(uplink) = event.event else { panic!() };
-        said(&uplink)
+        message(&uplink)
     }
 
-    fn report(ordinal: Option<u32>, body: Value) -> Result<Option<Said>, NotAMessage> {
-        Ok(Some(Said::Report { ordinal, body }))
+    fn report(ordinal: Option<u32>, body: Value) -> Result<Option<DeviceMessage>, NotAMessage> {
+        Ok(Some(DeviceMessage::Report { ordinal, body }))
     }
 
     #[test]
@@ -129,7 +133,8 @@ mod tests {
         let decoded = json!({"ordinal": 7.0, "attempt": 1.0, "status": "downloading", "progress": 40.0});
         assert_eq!(of(json!({"fPort": 20, "data": "gQAHAQMo", "object": decoded})), report(Some(7), wanted));
         assert!(of(json!({"fPort": 2, "object": decoded})).unwrap().is_some(), "on any port");
-        let Ok(Some(Said::Presence { body, firmware_short })) = of(json!({"fPort": 20, "data": "gwaJq83v"})) else {
+        let Ok(Some(DeviceMessage::Presence { body, firmware_short })) = of(json!({"fPort": 20, "data": "gwaJq83v"}))
+        else {
             panic!()
         };
         assert_eq!(
@@ -142,10 +147,21 @@ mod tests {
     }
 
     #[test]
+    fn bytes_and_json_say_the_same() {
+        let vectors: Vec<Value> = serde_json::from_str(VECTORS).unwrap();
+        assert!(vectors.len() >= 8);
+        for vector in vectors {
+            let bytes: Vec<u8> = serde_json::from_value(vector["bytes"].clone()).unwrap();
+            let found = UpMessage::decode(&bytes).map(|message| wire_of(&message));
+            assert_eq!(found.ok(), vector.get("object").cloned(), "{bytes:?}");
+        }
+    }
+
+    #[test]
     fn json_has_the_fields_of_mqtt() {
         let body = json!({"attempt": 2, "status": "failed", "code": "no_space"});
         assert_eq!(of(json!({"objectJSON": body.to_string()})), report(None, body));
-        let Ok(Some(Said::Presence { body, .. })) =
+        let Ok(Some(DeviceMessage::Presence { body, .. })) =
             of(json!({"object": {"firmware_version": "1.0.7", "boot_id": 4, "temperature": 21}}))
         else {
             panic!()

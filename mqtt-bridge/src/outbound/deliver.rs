@@ -13,23 +13,23 @@ use moka::sync::Cache;
 use runtime::clock;
 use tokio::time::Instant;
 
-use super::DeviceRef;
 use super::pending::{Force, Hint};
-use super::way::{NotSent, Recipient, Way};
+use crate::changed_tenants::ChangedTenants;
 use crate::command::{self, COMMAND_TTL_S, Command, CommandError, Fingerprint};
+use crate::device_ref::DeviceRef;
 use crate::dispatch_rules::{self, Ruling};
 use crate::install_window;
 use crate::topics::Channel;
+use crate::way::{NotSent, Recipient, Way};
 
 /// Most topics whose last command is kept, in some 450 bytes each: more than have something under way. The command of an evicted one is
 /// published again at the next hint.
 const REMEMBERED_MAX: u64 = 100_000;
 /// Most changed campaigns that are kept. An evicted one is up to date when the process that knows it has read it again.
 const ADJUSTED_MAX: u64 = 10_000;
-/// Most changed tenants that are kept. An evicted one is up to date as such a campaign is.
-const CHANGED_TENANTS_MAX: u64 = 10_000;
 /// A link is renewed when less than half of its lifetime is left.
 const RENEW_BEFORE: TimeDelta = TimeDelta::seconds(COMMAND_TTL_S / 2);
+
 /// The published command of a topic, as far as this owner knows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Published {
@@ -49,13 +49,6 @@ pub(super) type Adjusted = Cache<(TenantId, CampaignId), u64>;
 
 pub(super) fn adjusted() -> Adjusted {
     Cache::new(ADJUSTED_MAX)
-}
-
-/// Tenants that were frozen, unfrozen or changed otherwise, with the position: another process may have done it.
-pub(crate) type ChangedTenants = Cache<TenantId, u64>;
-
-pub(super) fn changed_tenants() -> ChangedTenants {
-    Cache::new(CHANGED_TENANTS_MAX)
 }
 
 pub(super) fn memory() -> Memory {
@@ -137,32 +130,33 @@ impl Deliverer {
         Ok(Arc::clone(&loaded.aggregate))
     }
 
-    /// Takes back what was sent to a device that is now reached another way.
+    /// Takes back what was sent to a device that is now reached another way. An earlier owner may have sent what this one doesn't know, so each
+    /// topic is cleared once, and then remembered as clear.
     async fn leave(&self, device: &DeviceRef, aggregate: &Device) -> Delivered {
         let to = Recipient { device, aggregate, opening: Opening::Always, signatures: &[], now: clock::now() };
-        for channel in [Channel::Commands, Channel::Run] {
+        let runs_commands = self.way.runs_commands() && aggregate.commands.last_n > 0;
+        for channel in [Some(Channel::Commands), runs_commands.then_some(Channel::Run)].into_iter().flatten() {
             let key = (device.clone(), channel);
-            if self.memory.get(&key).is_none_or(|last| last.fingerprint == Fingerprint::Nothing) {
+            if self.memory.get(&key).is_some_and(|last| last.fingerprint == Fingerprint::Nothing) {
                 continue;
             }
             if let Err(not_sent) = self.way.send(&to, channel, &Command::nothing()).await {
                 return not_sent.into();
             }
-            self.memory.invalidate(&key);
+            self.memory.insert(key, Published::nothing());
         }
         Delivered::Elsewhere
     }
 
     async fn publish(&self, device: &DeviceRef, aggregate: &Device, force: Force) -> Delivered {
         let now = clock::now();
-        let (opening, Ruling { keeps_back: is_kept_back, signatures }) =
-            match self.circumstances(device, aggregate, now).await {
-                Ok(found) => found,
-                Err(error) => return not_loaded(device, &error),
-            };
+        let (opening, Ruling { keeps_back, signatures }) = match self.circumstances(device, aggregate, now).await {
+            Ok(found) => found,
+            Err(error) => return not_loaded(device, &error),
+        };
         let to = Recipient { device, aggregate, opening, signatures: &signatures, now };
-        let fingerprint = if is_kept_back { Fingerprint::Nothing } else { self.way.fingerprint(&to) };
-        let is_awaited = !is_kept_back && is_awaited(aggregate);
+        let fingerprint = if keeps_back { Fingerprint::Nothing } else { self.way.fingerprint(&to) };
+        let is_awaited = !keeps_back && is_awaited(aggregate);
         let of_update = Wanted { channel: Channel::Commands, fingerprint, is_awaited };
         let commands = match self.stays(&to, &of_update).await {
             Ok(true) => Ok(None),
@@ -179,21 +173,25 @@ impl Deliverer {
         }
     }
 
-    /// Whether what was sent before stays under way: on a slow way, a command that wasn't answered in time may still be. Not where the
-    /// tenant's rules hold it back.
+    /// Whether an earlier command stays under way: on a slow way, one that wasn't answered in time may still be. Not when the tenant's rules
+    /// keep it back.
     async fn stays(&self, to: &Recipient<'_>, wanted: &Wanted) -> Result<bool, StoreError> {
-        let unanswered = |update: &&Update| update.phase == Phase::Waiting(WaitReason::Unresponsive);
-        let mut unanswered = to.aggregate.updates.values().filter(unanswered);
         if wanted.fingerprint != Fingerprint::Nothing
             || !self.way.leaves_unanswered()
             || to.aggregate.lifecycle != Lifecycle::Active
         {
             return Ok(false);
         }
-        let Some(update) = unanswered.next() else { return Ok(false) };
+        let is_unanswered = |update: &&Update| update.phase == Phase::Waiting(WaitReason::Unresponsive);
+        let Some(update) = to.aggregate.updates.values().find(is_unanswered) else { return Ok(false) };
         let tenant = &to.device.tenant;
-        let changed_at = self.changed_tenants.get(tenant).unwrap_or(0);
-        Ok(!dispatch_rules::holds_back(&self.store, tenant, update, changed_at).await?)
+        let ruling = dispatch_rules::rule_on_beginning(&self.store, tenant, update, self.changed_at(tenant)).await?;
+        Ok(!ruling.keeps_back)
+    }
+
+    /// The last known record of a tenant.
+    fn changed_at(&self, tenant: &TenantId) -> u64 {
+        self.changed_tenants.get(tenant).unwrap_or(0)
     }
 
     /// Publishes the command that the device should run beside its updates. Nothing is done for a device that never had one.
@@ -202,9 +200,9 @@ impl Deliverer {
         if aggregate.commands.last_n == 0 || !self.way.runs_commands() {
             return Ok(Ok(None));
         }
-        let changed_at = self.changed_tenants.get(&to.device.tenant).unwrap_or(0);
+        let tenant = &to.device.tenant;
         let is_kept_back =
-            dispatch_rules::keeps_back_run(&self.store, &to.device.tenant, aggregate, changed_at).await?;
+            dispatch_rules::keeps_back_run(&self.store, tenant, aggregate, self.changed_at(tenant)).await?;
         let wanted = Wanted {
             channel: Channel::Run,
             fingerprint: if is_kept_back { Fingerprint::Nothing } else { command::run_fingerprint(aggregate) },
@@ -265,11 +263,11 @@ impl Deliverer {
         aggregate: &Device,
         now: DateTime<Utc>,
     ) -> Result<(Opening, Ruling), StoreError> {
-        let changed_at = self.changed_tenants.get(&device.tenant).unwrap_or(0);
-        let ruling = dispatch_rules::rule(&self.store, &device.tenant, aggregate, changed_at).await?;
+        let tenant = &device.tenant;
+        let ruling = dispatch_rules::rule(&self.store, tenant, aggregate, self.changed_at(tenant)).await?;
         let Some(campaign) = install_window::campaign_of(aggregate) else { return Ok((Opening::Always, ruling)) };
-        let position = self.adjusted.get(&(device.tenant.clone(), campaign)).unwrap_or(0);
-        let opening = install_window::opening(&self.store, &device.tenant, aggregate, position, now).await?;
+        let position = self.adjusted.get(&(tenant.clone(), campaign)).unwrap_or(0);
+        let opening = install_window::opening(&self.store, tenant, aggregate, position, now).await?;
         Ok((opening, ruling))
     }
 }
@@ -296,6 +294,10 @@ fn not_loaded(device: &DeviceRef, error: &StoreError) -> Delivered {
 }
 
 impl Published {
+    fn nothing() -> Self {
+        Self { fingerprint: Fingerprint::Nothing, expires_at: None, sent: 1, at: Instant::now() }
+    }
+
     fn is_ending(&self, now: DateTime<Utc>) -> bool {
         self.expires_at.is_some_and(|expires_at| expires_at - now < RENEW_BEFORE)
     }
@@ -321,14 +323,29 @@ fn is_run_awaited(device: &Device) -> bool {
 mod tests {
     use domain::{DeviceId, TenantId};
 
+    use super::super::fake_way::FakeWay;
     use super::*;
+
+    fn device() -> DeviceRef {
+        DeviceRef { tenant: TenantId::new("acme").unwrap(), device: DeviceId::new("d-1").unwrap() }
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_owner_sent_to_a_device_that_is_reached_another_way_is_cleared_once() {
+        let way = Arc::new(FakeWay::default());
+        let deliverer = Arc::new(way.deliverer());
+        for _ in 0..2 {
+            let (_, delivered) = Arc::clone(&deliverer).deliver(device(), Hint::look_again()).await;
+            assert_eq!(delivered, Delivered::Elsewhere);
+        }
+        assert_eq!(way.sent(), [(Channel::Commands, Fingerprint::Nothing)]);
+    }
 
     #[test]
     fn a_device_with_events_of_a_newer_program_is_looked_at_again() {
-        let device = DeviceRef { tenant: TenantId::new("acme").unwrap(), device: DeviceId::new("d-1").unwrap() };
         let newer = StoreError::UnknownEvent { event_type: "device.teleported".to_owned(), schema: 1, position: 7 };
-        assert_eq!(not_loaded(&device, &newer), Delivered::Failed);
+        assert_eq!(not_loaded(&device(), &newer), Delivered::Failed);
         let damaged = StoreError::Corrupt { position: 7, reason: String::new() };
-        assert_eq!(not_loaded(&device, &damaged), Delivered::Stands { awaited: Unanswered::default() });
+        assert_eq!(not_loaded(&device(), &damaged), Delivered::Stands { awaited: Unanswered::default() });
     }
 }

@@ -5,7 +5,7 @@ use domain::events::CampaignEvent;
 use domain::{CampaignId, DeviceId};
 use event_store::{RawRecord, Record, StoredEvent};
 
-use super::DeviceRef;
+use crate::device_ref::DeviceRef;
 use crate::event_name::name_of;
 
 /// The aggregate that commands come from.
@@ -14,12 +14,12 @@ const DEVICE: &str = "device";
 const CAMPAIGN: &str = "campaign";
 /// The aggregate that is frozen and unfrozen.
 const TENANT: &str = "tenant";
-/// The aggregate whose signatures the tenant may ask for.
+/// The aggregate that has the signatures. The rules of the tenant may ask for them.
 const FIRMWARE: &str = "firmware";
 const ADJUSTED: &str = "campaign.adjusted";
 const SIGNED: &str = "firmware.signed";
 const AMENDED: &str = "device.amended";
-/// How events begin that may change the command, or whether the device can get one.
+/// Beginnings of the names of events that may change the command, or whether the device can get one.
 const BEGINNINGS: [&str; 5] =
     ["update.", "command.", "device.decommissioned", "device.recommissioned", "device.network_synced"];
 /// Events that never change the command. `update.accepted` is not one of them: a device that continues by itself, after a deferral or a
@@ -56,13 +56,16 @@ pub(super) fn with_other_windows(raw: &RawRecord) -> Option<CampaignId> {
     raw.key.id.parse().ok().filter(|_| is_changed).map(CampaignId)
 }
 
-/// Whether a record may have changed what the rules of its tenant make of commands: that of a freeze, of a trusted key, of a signature.
-pub(super) fn is_of_rules(raw: &RawRecord) -> bool {
-    let is_signed = || {
-        let signed = |stored: &StoredEvent| name_of(stored.event.get()).as_deref() == Some(SIGNED);
-        Record::decode(raw.position, &raw.body).is_ok_and(|record| record.events.iter().any(signed))
-    };
-    raw.key.kind == TENANT || (raw.key.kind == FIRMWARE && is_signed())
+/// Whether a record is of a tenant: it may have frozen or unfrozen the tenant, or changed its trusted keys.
+pub(super) fn is_of_tenant(raw: &RawRecord) -> bool {
+    raw.key.kind == TENANT
+}
+
+/// Whether a record has added a signature to a firmware.
+pub(super) fn is_signature(raw: &RawRecord) -> bool {
+    let signed = |stored: &StoredEvent| name_of(stored.event.get()).as_deref() == Some(SIGNED);
+    raw.key.kind == FIRMWARE
+        && Record::decode(raw.position, &raw.body).is_ok_and(|record| record.events.iter().any(signed))
 }
 
 fn changes_windows(event: &str) -> bool {

@@ -10,25 +10,28 @@ use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::Outbound;
 use super::deliver::{self, Deliverer};
 use super::hints::{self, hint};
 use super::pending::{Hint, NO_POSITION};
 use super::retained::Retained;
 use super::schedule::Schedule;
-use super::way::Way;
-use super::{DeviceRef, Outbound};
+use crate::changed_tenants::{ChangedTenants, changed_tenants};
 use crate::checkpoint::Checkpoint;
 use crate::command::Fingerprint;
+use crate::device_ref::DeviceRef;
 use crate::link::{Connections, Link};
 use crate::lorawan::clients::Clients;
 use crate::lorawan::downlinks::Downlinks;
 use crate::topics::Channel;
+use crate::way::Way;
 
 /// Without it all hints are followed again, which is slow but harmless.
 const CHECKPOINT: &str = "mqtt-outbound-position";
 /// Devices of MQTT that are processed at the same time.
 const IN_WORK_MAX: usize = 256;
-/// Devices of LoRaWAN that are processed at the same time, over all tenants. Few of a tenant call its ChirpStack; the others wait for that.
+/// Devices of LoRaWAN that are processed at the same time, over all tenants. Few of a tenant call its ChirpStack at a time; the others wait
+/// for their turn.
 const DOWNLINKS_IN_WORK_MAX: usize = 4_096;
 /// Interval of writing the checkpoint.
 const SAVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -50,7 +53,7 @@ pub(super) struct Owner<'a> {
     downlinks: Arc<Downlinks>,
     outbound: &'a Outbound,
     adjusted: deliver::Adjusted,
-    changed_tenants: deliver::ChangedTenants,
+    changed_tenants: ChangedTenants,
     connections: Connections,
     records: Subscription,
     checkpoint: Checkpoint,
@@ -77,7 +80,7 @@ impl<'a> Owner<'a> {
         let checkpoint = Checkpoint::open(&outbound.waybill, CHECKPOINT, log.info().await?, 0).await?;
         let position = checkpoint.position();
         tracing::info!(position, "publishing commands from here on");
-        let (adjusted, changed_tenants) = (deliver::adjusted(), deliver::changed_tenants());
+        let (adjusted, changed_tenants) = (deliver::adjusted(), changed_tenants());
         let deliverer = |way: Arc<dyn Way>| Deliverer {
             store: outbound.store.clone(),
             way,
@@ -148,11 +151,14 @@ impl<'a> Owner<'a> {
                     self.adjusted.insert((raw.key.tenant.clone(), campaign), raw.position);
                     self.sweep.request(Instant::now());
                 }
-                if hints::is_of_rules(&raw) {
+                let is_of_tenant = hints::is_of_tenant(&raw);
+                if is_of_tenant {
                     self.changed_tenants.insert(raw.key.tenant.clone(), raw.position);
+                }
+                if is_of_tenant || hints::is_signature(&raw) {
                     self.mqtt.look_at_all_of(&raw.key.tenant);
                     self.lorawan.look_at_all_of(&raw.key.tenant);
-                    // The others follow.
+                    // The sweep finds the others.
                     self.sweep.request(Instant::now());
                 }
                 self.read_to(raw.position);
@@ -160,7 +166,7 @@ impl<'a> Owner<'a> {
         }
     }
 
-    /// A hint is first with the devices of MQTT, so those of LoRaWAN have none that is older than what both have read.
+    /// Each hint is with the devices of MQTT first, so those of LoRaWAN have read as far.
     fn read_to(&mut self, position: u64) {
         self.mqtt.read_to(position);
         self.lorawan.read_to(position);

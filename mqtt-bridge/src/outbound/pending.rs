@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use tokio::time::Instant;
 
-use super::DeviceRef;
+use crate::device_ref::DeviceRef;
 use crate::topics::Channel;
 
 /// Most devices that wait at the same time. Above that no hints are read.

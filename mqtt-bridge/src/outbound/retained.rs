@@ -8,11 +8,11 @@ use domain::TenantId;
 use domain::device::Device;
 use domain::values::Transport;
 
-use super::way::{NotSent, Recipient, Way};
 use crate::command::{self, Command, CommandError, Fingerprint, Links};
 use crate::install_window::InstallWindow;
 use crate::link::Link;
 use crate::topics::{Channel, DeviceTopic};
+use crate::way::{NotSent, Recipient, Way};
 
 pub(super) struct Retained {
     pub(super) link: Arc<Link>,

@@ -1,14 +1,16 @@
 //! Repeats commands that a device has not answered, each time after a longer wait.
 //!
-//! Invariant: [`Retries::followed`] never passes a record whose command may have to be repeated, so that the next owner finds it.
+//! Invariant: [`Retries::followed`] never passes a record whose command may have to be repeated within [`ANSWER_WAIT_MAX`], so that the next
+//! owner finds it. A sweep of the next owner finds the others.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::DeviceRef;
 use super::deliver::Sent;
+use super::pending::NO_POSITION;
+use crate::device_ref::DeviceRef;
 use crate::topics::Channel;
 
 /// First wait for an answer; doubles up to the longest.
@@ -24,7 +26,7 @@ pub(super) struct Awaited {
     pub(super) device: DeviceRef,
     /// The topic of the unanswered command.
     pub(super) channel: Channel,
-    /// Oldest record that its command follows from.
+    /// Oldest record that its command follows from; [`NO_POSITION`] if a sweep finds the device.
     pub(super) from: u64,
 }
 
@@ -36,8 +38,11 @@ pub(super) struct Retries {
 
 impl Retries {
     /// Schedules the device again, in case it does not answer in time.
-    pub(super) fn expect_answer(&mut self, awaited: Awaited, sent: Sent, now: Instant) {
+    pub(super) fn expect_answer(&mut self, mut awaited: Awaited, sent: Sent, now: Instant) {
         let Sent { times, answer_within } = sent;
+        if answer_within > ANSWER_WAIT_MAX {
+            awaited.from = NO_POSITION;
+        }
         let wait = ANSWER_WAIT.saturating_mul(1 << times.saturating_sub(1).min(8)).min(ANSWER_WAIT_MAX);
         self.come_back(awaited, now + wait.max(answer_within));
     }
@@ -66,7 +71,6 @@ impl Retries {
 mod tests {
     use domain::{DeviceId, TenantId};
 
-    use super::super::pending::NO_POSITION;
     use super::*;
 
     fn sent(times: u32) -> Sent {
@@ -105,5 +109,15 @@ mod tests {
         assert_eq!(retries.followed(20), 6);
         while retries.take_due(now + ANSWER_WAIT).is_some() {}
         assert_eq!(retries.followed(20), 20);
+    }
+
+    #[tokio::test]
+    async fn a_device_that_may_take_long_to_answer_does_not_hold_the_checkpoint() {
+        let device = DeviceRef { tenant: TenantId::new("acme").unwrap(), device: DeviceId::new("d").unwrap() };
+        let (mut retries, now) = (Retries::default(), Instant::now());
+        let slow = Sent { answer_within: Duration::from_secs(900), ..sent(1) };
+        retries.expect_answer(Awaited { device, channel: Channel::Commands, from: 7 }, slow, now);
+        assert_eq!(retries.followed(20), 20, "a sweep finds it");
+        assert!(retries.take_due(now + Duration::from_secs(900)).is_some());
     }
 }

@@ -10,15 +10,18 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
-use super::DeviceRef;
 use super::deliver::{Delivered, Deliverer, Memory};
 use super::pending::{Hint, NO_POSITION, Pending};
 use super::retries::{Awaited, Retries};
 use crate::command::Fingerprint;
+use crate::device_ref::DeviceRef;
 use crate::topics::Channel;
 
 /// Pause after a failure, and of a device for which there is no room.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
+/// A device that waits longer than this may wait for days, so it doesn't hold the checkpoint, which is common to all tenants. After a change of
+/// owners a sweep finds it.
+const HELD_MAX: Duration = Duration::from_secs(30);
 
 type Work = BoxFuture<'static, (DeviceRef, Delivered)>;
 
@@ -108,6 +111,7 @@ impl Schedule {
             Delivered::Failed => self.pending.failed(device, now + FAILURE_PAUSE),
             Delivered::Later { pause } => {
                 let from = self.pending.done(device.clone());
+                let from = if pause > HELD_MAX { NO_POSITION } else { from };
                 self.retries.come_back(Awaited { device, channel: Channel::Commands, from }, now + pause);
             }
         }
@@ -134,8 +138,34 @@ impl Schedule {
         }
     }
 
-    /// The position from which the next owner must continue, so that it repeats unanswered commands.
+    /// The position from which the next owner must continue, so that it repeats unanswered commands. Devices that wait long don't hold it
+    /// back.
     pub(super) fn followed(&self) -> u64 {
         self.retries.followed(self.pending.followed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::DeviceId;
+
+    use super::super::fake_way::FakeWay;
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_short_wait_of_a_device_holds_the_checkpoint() {
+        for (pause, followed) in [(HELD_MAX, 4), (HELD_MAX * 2, 9)] {
+            let mut schedule = Schedule::new(Arc::new(FakeWay::pausing(pause)).deliverer(), 1, 4);
+            let device = DeviceRef { tenant: TenantId::new("acme").unwrap(), device: DeviceId::new("d-1").unwrap() };
+            schedule.add(device, Hint::at(5));
+            schedule.read_to(9);
+            assert_eq!(schedule.followed(), 4);
+            schedule.take_work();
+            let (device, delivered) = schedule.processed().await;
+            assert_eq!(schedule.finish(device, delivered), None);
+            assert_eq!(schedule.followed(), followed, "{pause:?}");
+            schedule.wake(Instant::now() + pause);
+            assert_eq!((schedule.waiting(), schedule.followed()), (1, followed), "it is looked at again");
+        }
     }
 }

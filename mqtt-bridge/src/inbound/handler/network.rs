@@ -1,6 +1,7 @@
-//! What network servers tell about devices, beside what devices say themselves.
+//! Uplinks and notices of network servers about devices.
 
 use chrono::{DateTime, Utc};
+use event_store::dead_letters::DeadLetterReason;
 use event_store::telemetry::TelemetryKind;
 use serde_json::value::RawValue;
 
@@ -8,31 +9,29 @@ use super::Handler;
 use crate::inbound::handler::Handled;
 use crate::inbound::intake_error::IntakeError;
 use crate::inbound::{Delivery, Inbound};
-use crate::topics::DeviceTopic;
+use crate::topics::{DeviceTopic, UnknownTopic};
 
 /// An object without measurements.
 const NOTHING: &str = "{}";
-/// Text for people when the topic of a message of a network server names no device.
-const NO_DEVICE: &str = "no device";
 
 impl Handler {
-    /// Measurements and readings of the radio, of a device that has made contact by them.
+    /// Measurements and readings of the radio. The device has made contact by them.
     pub(crate) async fn uplink(&self, message: &Inbound, at: Option<DateTime<Utc>>, data: Box<RawValue>) -> Handled {
         let taken = match &message.topic {
             Ok(topic) => self.store_uplink(topic, message.delivery, at, data).await.map(|()| None),
-            Err(_) => Err(IntakeError::Unavailable(NO_DEVICE.to_owned())),
+            Err(unknown) => Err(no_device(unknown)),
         };
         self.settle(message, "uplink", taken).await
     }
 
-    /// What the network server said about a device. The device has made no contact by it.
+    /// A statement of the network server about a device. It is no contact of the device.
     pub(crate) async fn notice(&self, message: &Inbound, at: Option<DateTime<Utc>>, data: Box<RawValue>) -> Handled {
         let taken = match &message.topic {
             Ok(topic) => {
                 let stored = self.publish_raw(topic, TelemetryKind::Notice, message.delivery, at, data);
                 stored.await.map(|()| None)
             }
-            Err(_) => Err(IntakeError::Unavailable(NO_DEVICE.to_owned())),
+            Err(unknown) => Err(no_device(unknown)),
         };
         self.settle(message, "notice", taken).await
     }
@@ -55,4 +54,8 @@ impl Handler {
         }
         self.publish_raw(topic, TelemetryKind::Measurements, delivery, at, data).await
     }
+}
+
+fn no_device(unknown: &UnknownTopic) -> IntakeError {
+    IntakeError::rejected(DeadLetterReason::UnknownTopic, unknown.to_string())
 }

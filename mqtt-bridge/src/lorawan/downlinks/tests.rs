@@ -11,7 +11,7 @@ const NOW: DateTime<Utc> = DateTime::from_timestamp_nanos(1_790_000_000_123_456_
 const EUI: &str = "0102030405060708";
 const WAIT: TimeDelta = TimeDelta::hours(5);
 
-/// The queue of one device over there.
+/// The queue of one device in a ChirpStack.
 #[derive(Default)]
 struct FakeQueue {
     items: Mutex<Vec<DeviceQueueItem>>,
@@ -101,7 +101,7 @@ impl Case {
         self.remembered = Cache::new(10);
     }
 
-    fn device_hears(&self) {
+    fn device_receives(&self) {
         self.queue.items.lock().unwrap().clear();
     }
 }
@@ -184,13 +184,13 @@ async fn an_enqueue_whose_answer_was_lost_is_not_repeated() {
 async fn a_device_has_time_to_answer_before_it_is_told_again() {
     let case = Case::dispatched();
     case.look().await.unwrap();
-    case.device_hears();
+    case.device_receives();
     assert_eq!(case.look().await, Ok(Brought::Left));
     assert_eq!(case.look().await, Ok(Brought::TooSoon(SPACING)), "a second look at once changes nothing");
     tokio::time::advance(SPACING).await;
     assert_eq!(case.look().await, Ok(Brought::Queued));
-    // Each time after a longer one.
-    case.device_hears();
+    // Each time after a longer time.
+    case.device_receives();
     assert_eq!(case.look().await, Ok(Brought::Left));
     tokio::time::advance(SPACING).await;
     assert_eq!(case.look().await, Ok(Brought::TooSoon(SPACING)));

@@ -1,4 +1,5 @@
-//! A way to send commands to the devices of one kind of transport. When a command is sent again is decided once, in [`super::deliver`].
+//! A way to send commands to the devices of one kind of transport. The module `outbound` decides when a command is sent, by one rule for all
+//! ways.
 
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use domain::device::Device;
 use domain::firmware::FirmwareSignature;
 use domain::window::Opening;
 
-use super::DeviceRef;
 use crate::command::{Command, CommandError, Fingerprint};
+use crate::device_ref::DeviceRef;
 use crate::topics::Channel;
 
 /// A device and the circumstances in which it gets a command.
@@ -20,17 +21,17 @@ pub(crate) struct Recipient<'a> {
     pub(crate) aggregate: &'a Device,
     /// When it may begin to install.
     pub(crate) opening: Opening,
-    /// Of the firmware that it is to install, where the command can carry them.
+    /// Signatures of the firmware that it is to install, where the command can carry them.
     pub(crate) signatures: &'a [FirmwareSignature],
     pub(crate) now: DateTime<Utc>,
 }
 
-/// Why a command was not sent, as far as is known. It is tried again.
+/// Why a command was not sent, as far as known. It is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotSent {
-    /// The way is closed for all devices, or it was a matter of this moment.
+    /// The way is closed for all devices, or the failure is expected to pass at once.
     Soon,
-    /// The device waits so long, and others don't wait for it.
+    /// The device waits for this time. Others don't wait for it.
     Later(Duration),
 }
 
