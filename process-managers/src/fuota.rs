@@ -1,11 +1,11 @@
 //! Sends whole images to LoRaWAN devices as FUOTA deployments of their tenants' ChirpStack (ADR 68).
 //!
 //! A device that has accepted its update waits until its group is complete; the group becomes a deployment, which is recorded, created over
-//! there, started and polled until it has ended for every device, and then deleted. What a deployment says of a device is told to the device's
-//! update, which judges it like a report of the device.
+//! there, started and polled until it has ended for every device, and then deleted. The progress and the outcome for a device are reported to the
+//! device's update, which judges them like a report of the device.
 //!
 //! Rows say what is due, aggregates decide, and ChirpStack's list says what exists over there, so a crash between any two calls and a second
-//! process do no harm. Each tenant has its own worker and its own pauses: a hanging ChirpStack holds up nobody else. Plans, withdrawals and
+//! process do no harm. Each tenant has its own worker and its own pauses: a hanging ChirpStack holds up no other tenant. Plans, withdrawals and
 //! reports need no ChirpStack and are not held up by it.
 
 mod advance;
@@ -46,14 +46,14 @@ pub(crate) const RECONCILER: Reconciler =
 /// What a tenant's worker has to do.
 #[derive(Default)]
 struct Work {
-    /// Device profiles that nobody has read yet.
+    /// Device profiles that were not read yet.
     profiles: BTreeSet<String>,
     live: Vec<LiveDeployment>,
 }
 
 fn run(context: &Context) -> BoxFuture<'_, Result<Progress, ReconcileError>> {
     async move {
-        let told = transfer::tell(context).await?;
+        let reported = transfer::report_both(context).await?;
         let mut work: BTreeMap<TenantId, Work> = BTreeMap::new();
         for (tenant, profile) in lorawan_profiles::unknown(&context.db, PROFILES_MAX).await? {
             work.entry(tenant).or_default().profiles.insert(profile);
@@ -71,7 +71,7 @@ fn run(context: &Context) -> BoxFuture<'_, Result<Progress, ReconcileError>> {
             due_at = due_at.and(planning::plan(context, &tenant, &pending, work).await?);
         }
         begin(context, work).await?;
-        Ok(told.and(due_at))
+        Ok(reported.and(due_at))
     }
     .boxed()
 }

@@ -1,9 +1,9 @@
-//! Writes copies of LoRaWAN devices into the network servers (ChirpStack) of their tenants, removes those that nobody wants, and finds what
+//! Writes copies of LoRaWAN devices into the network servers (ChirpStack) of their tenants, removes those that are left over, and finds what
 //! was changed over there (ADR 66).
 //!
 //! Rows say which devices are due; the device's aggregate says what its copy should be, and every report names the fingerprint that was
 //! believed. So a row that lags, a repeated report and a crash between two calls do no harm. Each tenant has its own worker, and its own pauses
-//! while its ChirpStack doesn't answer: a hanging one holds up nobody else. Nothing waits for this: requests have been answered long before.
+//! while its ChirpStack doesn't answer: a hanging one holds up no other tenant. Requests don't wait for this.
 
 mod copy;
 pub(crate) mod import;
@@ -11,6 +11,7 @@ pub(crate) mod pause;
 mod server;
 mod sweep;
 mod sync;
+pub(crate) mod turns;
 mod worker;
 mod workers;
 
@@ -22,7 +23,7 @@ use projections::network::{self, ConnectedTenant};
 use crate::Context;
 use crate::reconciler::{Progress, ReconcileError, Reconciler};
 
-pub(crate) use server::{Server, ServerError, plain};
+pub(crate) use server::{Server, ServerError};
 pub(crate) use workers::Workers;
 
 /// Tenants read at a time.

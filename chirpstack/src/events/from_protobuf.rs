@@ -9,7 +9,8 @@ use prost_types::Timestamp;
 
 use super::fields;
 use super::kind::Hints;
-use super::{NetworkEvent, Unreadable};
+use super::radio::SOURCES;
+use super::{DeviceStatus, Event, NetworkEvent, Position, Unreadable};
 
 /// Tag of a first field that is a number: version 3's application.
 const V3_FIRST: u8 = 0x08;
@@ -37,7 +38,28 @@ fn text(text: String) -> Option<String> {
     Some(fields::cut(&text, super::NAME_MAX_CHARS)).filter(|text| !text.is_empty())
 }
 
-fn battery(level: f32, is_unknown: bool) -> Option<f64> {
+fn status(margin: i32, external_power: bool, is_level_unavailable: bool, level: f32) -> Event {
     let level = f64::from(level);
-    (!is_unknown && (0.0..=100.0).contains(&level)).then_some(level)
+    let is_known = !external_power && !is_level_unavailable && (0.0..=100.0).contains(&level);
+    Event::Status(DeviceStatus { margin: Some(margin), external_power, battery_level: is_known.then_some(level) })
+}
+
+fn location(place: Option<Position>) -> Result<Event, Unreadable> {
+    place.map(Event::Location).ok_or_else(|| Unreadable::new("no location that is known"))
+}
+
+/// The name of a source of positions.
+fn source(number: i32) -> Option<String> {
+    SOURCES.get(usize::try_from(number).ok()?).map(|word| (*word).to_owned())
+}
+
+/// A port; protobuf's absent one is 0.
+fn port(number: u32) -> Option<u8> {
+    u8::try_from(number).ok().filter(|port| *port > 0)
+}
+
+/// When the best gateway has received an uplink.
+fn gateway_time(event: &Event) -> Option<DateTime<Utc>> {
+    let Event::Uplink(uplink) = event else { return None };
+    uplink.best_gateway.as_ref()?.time
 }

@@ -1,4 +1,4 @@
-//! Messages of package `integration` of ChirpStack 4, and the parts of `gw` and `common` in them. Fields that nobody reads are left out:
+//! Messages of package `integration` of ChirpStack 4, and the parts of `gw` and `common` in them. Fields that are not read are left out:
 //! unknown fields are skipped.
 
 use std::collections::HashMap;

@@ -304,7 +304,7 @@ fn changed(mut body: Vec<u8>, changes: &[Change]) -> Vec<u8> {
     body
 }
 
-/// What holds of every event, whatever it was read from.
+/// What holds of every event of every encoding.
 fn is_bounded(event: &NetworkEvent) {
     assert!(event.dev_eui.as_str().len() == 16);
     assert!(event.ignored.len() <= NOTES_MAX);

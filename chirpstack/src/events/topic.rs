@@ -2,7 +2,7 @@
 
 use super::DevEui;
 
-/// The form that ChirpStack has if nobody has changed it.
+/// The form that ChirpStack has by default.
 const USUAL: &str = "application/{{application_id}}/device/{{dev_eui}}/event/{{event}}";
 /// Longest form, in bytes, and its most levels.
 const TEMPLATE_MAX_BYTES: usize = 512;

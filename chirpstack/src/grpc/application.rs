@@ -82,9 +82,7 @@ impl Client {
     /// [`Error::Unauthenticated`] when a tenant's key asks for an application that does not exist.
     pub async fn get_application(&self, id: &str) -> Result<Application, Error> {
         let answer: GetApplicationResponse = self.call(path::GET, GetApplicationRequest { id: id.to_owned() }).await?;
-        answer
-            .application
-            .ok_or_else(|| Error::NotChirpstack { message: "an answer without an application".to_owned() })
+        answer.application.ok_or_else(|| Error::unreadable("an answer without an application"))
     }
 
     /// A page of a tenant's applications.

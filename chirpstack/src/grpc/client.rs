@@ -8,13 +8,13 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
 use tonic_prost::ProstCodec;
 
-use super::{ApiKey, Connection, Error, InvalidConnection};
+use super::{ApiKey, Connection, Empty, Error, InvalidConnection};
 
 /// Bytes of a reply: a deployment comes back with its image, and a server takes at most 4 MiB.
 const REPLY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes of a request.
 const REQUEST_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// A call that carries an image may take so many times as long as others.
+/// How many times as long as others a call that carries an image may take.
 const IMAGE_TIMEOUT_FACTOR: u32 = 6;
 
 /// Calls to one ChirpStack with one key. Cheap to clone; clones share the connection.
@@ -51,6 +51,14 @@ impl Client {
         R: ::prost::Message + Default + 'static,
     {
         self.call_within(self.call_timeout, path, request).await
+    }
+
+    /// A call whose answer is empty.
+    pub(super) async fn send<Q>(&self, path: &'static str, request: Q) -> Result<(), Error>
+    where
+        Q: ::prost::Message + 'static,
+    {
+        self.call(path, request).await.map(|Empty {}| ())
     }
 
     /// A call that carries an image.

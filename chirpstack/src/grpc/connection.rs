@@ -13,7 +13,7 @@ use super::connector::Connector;
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the connection may take, TLS included.
 const CONNECT_TIMEOUT: Duration = outward::CONNECT_TIMEOUT.saturating_add(Duration::from_secs(1));
-/// A connection that is silent for so long is asked whether it is alive.
+/// A connection that is silent for this long is asked whether it is alive.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
 /// How long the answer to that may take.
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ use prost::Message;
 use prost::bytes::Bytes;
 
 use super::unknown_fields::unknown_fields;
-use super::{Client, Empty, Error, Timestamp, normalise_eui};
+use super::{Client, Error, InvalidEui, Timestamp, normalise_eui};
 
 pub mod path {
     pub const CREATE: &str = "/api.DeviceService/Create";
@@ -81,6 +81,12 @@ pub enum DeviceClass {
 pub struct DeviceRequest {
     #[prost(string, tag = "1")]
     pub dev_eui: String,
+}
+
+impl DeviceRequest {
+    pub(super) fn of(dev_eui: &str) -> Result<Self, InvalidEui> {
+        Ok(Self { dev_eui: normalise_eui(dev_eui)? })
+    }
 }
 
 /// A request with a device: of `Create` and `Update`. The device is kept encoded, so that it can carry fields that aren't declared here.
@@ -196,8 +202,8 @@ impl StoredDevice {
     /// The device of an answer.
     pub fn of(answer: GetDeviceResponse) -> Result<Self, Error> {
         let class = answer.class_enabled();
-        let bytes = answer.device.ok_or_else(|| unreadable("an answer without a device"))?;
-        let (device, unknown_fields) = decode_device(&bytes).map_err(|error| unreadable(&error.to_string()))?;
+        let bytes = answer.device.ok_or_else(|| Error::unreadable("an answer without a device"))?;
+        let (device, unknown_fields) = decode_device(&bytes).map_err(|error| Error::unreadable(error.to_string()))?;
         Ok(Self {
             device,
             unknown_fields,
@@ -223,10 +229,6 @@ pub fn encode_device(device: &Device, unknown_fields: &Bytes) -> Bytes {
     bytes.into()
 }
 
-fn unreadable(why: &str) -> Error {
-    Error::NotChirpstack { message: why.to_owned() }
-}
-
 impl Client {
     /// Creates a device. [`Error::Duplicate`] when its EUI exists, also under another tenant.
     pub async fn create_device(&self, device: &Device) -> Result<(), Error> {
@@ -235,7 +237,7 @@ impl Client {
 
     /// The device with this EUI. [`Error::Unauthenticated`] when a tenant's key asks for a device that does not exist.
     pub async fn get_device(&self, dev_eui: &str) -> Result<StoredDevice, Error> {
-        let request = DeviceRequest { dev_eui: normalise_eui(dev_eui)? };
+        let request = DeviceRequest::of(dev_eui)?;
         StoredDevice::of(self.call(path::GET, request).await?)
     }
 
@@ -247,8 +249,7 @@ impl Client {
 
     /// Deletes a device with its keys and its queue.
     pub async fn delete_device(&self, dev_eui: &str) -> Result<(), Error> {
-        let Empty {} = self.call(path::DELETE, DeviceRequest { dev_eui: normalise_eui(dev_eui)? }).await?;
-        Ok(())
+        self.send(path::DELETE, DeviceRequest::of(dev_eui)?).await
     }
 
     /// A page of an application's devices.
@@ -269,12 +270,12 @@ impl Client {
         loop {
             let page = self.list_devices(request.clone()).await?.result;
             if page.len() > LIST_PAGE as usize {
-                return Err(unreadable("a page has more devices than were asked for"));
+                return Err(Error::unreadable("a page has more devices than were asked for"));
             }
             let is_last = page.len() < LIST_PAGE as usize;
             bytes += page.iter().map(::prost::Message::encoded_len).sum::<usize>();
             if bytes > LISTED_BYTES_MAX {
-                return Err(unreadable("the list of devices is too large"));
+                return Err(Error::unreadable("the list of devices is too large"));
             }
             devices.extend(page);
             if is_last || devices.len() >= max {
@@ -292,8 +293,7 @@ impl Client {
             device.join_eui = normalise_eui(&device.join_eui)?;
         }
         let request = WriteDeviceRequest { device: Some(encode_device(&device, unknown_fields)) };
-        let Empty {} = self.call(path, request).await?;
-        Ok(())
+        self.send(path, request).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! Root keys of devices that join over the air: `api.DeviceService`.
 
 use super::device::DeviceRequest;
-use super::{Client, Empty, Error, Timestamp, normalise_eui};
+use super::{Client, Error, Timestamp, normalise_eui};
 
 pub mod path {
     pub const CREATE: &str = "/api.DeviceService/CreateKeys";
@@ -58,9 +58,9 @@ impl Client {
 
     /// The keys of a device. [`Error::NotFound`] when the device has none.
     pub async fn get_keys(&self, dev_eui: &str) -> Result<DeviceKeys, Error> {
-        let request = DeviceRequest { dev_eui: normalise_eui(dev_eui)? };
+        let request = DeviceRequest::of(dev_eui)?;
         let answer: GetDeviceKeysResponse = self.call(path::GET, request).await?;
-        answer.device_keys.ok_or_else(|| Error::NotChirpstack { message: "an answer without keys".to_owned() })
+        answer.device_keys.ok_or_else(|| Error::unreadable("an answer without keys"))
     }
 
     /// Replaces all keys. [`Error::NotFound`] when the device has none.
@@ -69,14 +69,12 @@ impl Client {
     }
 
     pub async fn delete_keys(&self, dev_eui: &str) -> Result<(), Error> {
-        let Empty {} = self.call(path::DELETE, DeviceRequest { dev_eui: normalise_eui(dev_eui)? }).await?;
-        Ok(())
+        self.send(path::DELETE, DeviceRequest::of(dev_eui)?).await
     }
 
     async fn write_keys(&self, path: &'static str, mut keys: DeviceKeys) -> Result<(), Error> {
         keys.dev_eui = normalise_eui(&keys.dev_eui)?;
-        let Empty {} = self.call(path, WriteDeviceKeysRequest { device_keys: Some(keys) }).await?;
-        Ok(())
+        self.send(path, WriteDeviceKeysRequest { device_keys: Some(keys) }).await
     }
 }
 

@@ -205,9 +205,7 @@ impl Client {
     pub async fn get_device_profile(&self, id: &str) -> Result<DeviceProfile, Error> {
         let answer: GetDeviceProfileResponse =
             self.call(path::GET, GetDeviceProfileRequest { id: id.to_owned() }).await?;
-        answer
-            .device_profile
-            .ok_or_else(|| Error::NotChirpstack { message: "an answer without a device profile".to_owned() })
+        answer.device_profile.ok_or_else(|| Error::unreadable("an answer without a device profile"))
     }
 
     /// A page of a tenant's device profiles.

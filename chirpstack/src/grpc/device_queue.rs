@@ -1,7 +1,7 @@
 //! Downlink queues of devices: `api.DeviceService`.
 
 use super::device::DeviceRequest;
-use super::{Client, Empty, Error, Struct, Timestamp, normalise_eui};
+use super::{Client, Error, Struct, Timestamp, normalise_eui};
 
 pub mod path {
     pub const ENQUEUE: &str = "/api.DeviceService/Enqueue";
@@ -94,7 +94,6 @@ impl Client {
 
     /// Removes all that waits for the device.
     pub async fn flush_queue(&self, dev_eui: &str) -> Result<(), Error> {
-        let Empty {} = self.call(path::FLUSH, DeviceRequest { dev_eui: normalise_eui(dev_eui)? }).await?;
-        Ok(())
+        self.send(path::FLUSH, DeviceRequest::of(dev_eui)?).await
     }
 }

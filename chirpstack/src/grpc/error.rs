@@ -27,7 +27,7 @@ pub enum Error {
     /// No answer in time. Retry with backoff, without end.
     #[error("ChirpStack did not answer in time")]
     DeadlineExceeded,
-    /// The object does not exist. Final for a read; the wish of a delete is fulfilled.
+    /// The object does not exist. Final for a read; a delete has nothing to do.
     #[error("ChirpStack does not know it: {message}")]
     NotFound { message: String },
     /// Either the key is refused, or a tenant's key asked for an object that does not exist or belongs to another tenant: ChirpStack says
@@ -77,6 +77,11 @@ impl Error {
             | Self::Refused { .. }
             | Self::NotChirpstack { .. } => Retry::Never,
         }
+    }
+
+    /// Of an answer that can't be used.
+    pub(super) fn unreadable(why: impl Into<String>) -> Self {
+        Self::NotChirpstack { message: why.into() }
     }
 
     pub(super) fn of_transport(error: &(dyn std::error::Error + 'static)) -> Self {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::multicast_group::{MulticastGroupType, SchedulingType};
-use super::{Client, Empty, Error, Timestamp, normalise_eui};
+use super::{Client, Error, Timestamp, normalise_eui};
 
 pub mod path {
     pub const CREATE: &str = "/api.FuotaService/CreateDeployment";
@@ -289,14 +289,12 @@ impl Client {
 
     /// Deletes a deployment, running or not. Its multicast group stays behind when it was running.
     pub async fn delete_deployment(&self, id: &str) -> Result<(), Error> {
-        let Empty {} = self.call(path::DELETE, DeploymentRequest { id: id.to_owned() }).await?;
-        Ok(())
+        self.send(path::DELETE, DeploymentRequest { id: id.to_owned() }).await
     }
 
     /// Starts a deployment. From then on devices and gateways can't be added.
     pub async fn start_deployment(&self, id: &str) -> Result<(), Error> {
-        let Empty {} = self.call(path::START, DeploymentRequest { id: id.to_owned() }).await?;
-        Ok(())
+        self.send(path::START, DeploymentRequest { id: id.to_owned() }).await
     }
 
     /// A page of an application's deployments.
@@ -308,16 +306,14 @@ impl Client {
     pub async fn add_fuota_devices(&self, deployment_id: &str, dev_euis: &[String]) -> Result<(), Error> {
         let dev_euis = dev_euis.iter().map(|eui| normalise_eui(eui)).collect::<Result<_, _>>()?;
         let request = AddDevicesRequest { fuota_deployment_id: deployment_id.to_owned(), dev_euis };
-        let Empty {} = self.call(path::ADD_DEVICES, request).await?;
-        Ok(())
+        self.send(path::ADD_DEVICES, request).await
     }
 
     /// Names the gateways to send from. Without, ChirpStack takes those that heard the devices last.
     pub async fn add_fuota_gateways(&self, deployment_id: &str, gateway_ids: &[String]) -> Result<(), Error> {
         let gateway_ids = gateway_ids.iter().map(|id| normalise_eui(id)).collect::<Result<_, _>>()?;
         let request = AddGatewaysRequest { fuota_deployment_id: deployment_id.to_owned(), gateway_ids };
-        let Empty {} = self.call(path::ADD_GATEWAYS, request).await?;
-        Ok(())
+        self.send(path::ADD_GATEWAYS, request).await
     }
 
     /// A page of a deployment's devices.

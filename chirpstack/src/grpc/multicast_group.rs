@@ -1,7 +1,7 @@
 //! Multicast groups: `api.MulticastGroupService`. A FUOTA deployment makes one; one that was aborted may leave it behind.
 
 use super::device_profile::Region;
-use super::{Client, Empty, Error, Timestamp};
+use super::{Client, Error, Timestamp};
 
 pub mod path {
     pub const LIST: &str = "/api.MulticastGroupService/List";
@@ -89,7 +89,6 @@ impl Client {
     }
 
     pub async fn delete_multicast_group(&self, id: &str) -> Result<(), Error> {
-        let Empty {} = self.call(path::DELETE, DeleteMulticastGroupRequest { id: id.to_owned() }).await?;
-        Ok(())
+        self.send(path::DELETE, DeleteMulticastGroupRequest { id: id.to_owned() }).await
     }
 }

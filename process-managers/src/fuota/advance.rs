@@ -1,6 +1,6 @@
 //! Takes a deployment one step further: what is recorded and what ChirpStack lists decide which.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chirpstack::grpc::fuota::{DeploymentDevice, DeploymentJob, DeviceOutcome};
@@ -17,7 +17,7 @@ use object_store::path::Path as ObjectPath;
 use projections::fuota::LiveDeployment;
 use runtime::clock;
 
-use super::calls;
+use super::calls::{self, Added};
 use super::sessions;
 use super::worker::{Stop, Worker, send};
 use crate::reconciler::ReconcileError;
@@ -30,16 +30,17 @@ const LAST_JOB: &str = "COMPLETE";
 const REASON_NOT_THERE: &str = "not_in_deployment";
 /// Reason of a device for which a deployment has completed without saying how.
 const REASON_NO_OUTCOME: &str = "no_outcome";
-/// Reason of a deployment whose image can't be read.
+/// Reason of a deployment whose image was deleted or is another one.
 const REASON_NO_IMAGE: &str = "image_missing";
 
 /// Takes steps until nothing is left to do now. Returns when to look again; none: soon.
 pub(super) async fn advance(worker: &Worker<'_>, live: &LiveDeployment) -> Result<Option<Duration>, Stop> {
     let key = Key::<FuotaDeployment>::new(worker.tenant, &live.id);
+    let mut deleted = BTreeSet::new();
     for _ in 0..STEPS_MAX {
         let loaded = worker.tools.store.load_fresh(&key).await.map_err(ReconcileError::from)?;
         let Some(plan) = loaded.aggregate.plan.as_deref() else { return Ok(None) };
-        // After the state: what the list lacks was deleted.
+        // Read after the state, so that what the list lacks was deleted.
         let listed = calls::list(worker.server, &plan.application_id, live.id).await?;
         let remotes: Vec<Remote> = listed.iter().map(|listed| listed.remote.clone()).collect();
         let step = next_step(&loaded.aggregate, &remotes);
@@ -52,10 +53,21 @@ pub(super) async fn advance(worker: &Worker<'_>, live: &LiveDeployment) -> Resul
                     return Ok(Some(Duration::from_secs(poll_interval_s(&plan.parameters))));
                 }
             }
-            other => one.take(other).await?,
+            other => {
+                if let Some(id) = delete_again(&other, &mut deleted) {
+                    return Err(Stop::Broken(format!("ChirpStack still lists {id}: the API key may not delete it")));
+                }
+                one.take(other).await?;
+            }
         }
     }
     Ok(None)
+}
+
+/// What a step deletes although it was deleted before. Everything that the step deletes is added to `deleted`.
+fn delete_again(step: &Step, deleted: &mut BTreeSet<String>) -> Option<String> {
+    let (Step::DeleteCopies { ids } | Step::Remove { ids }) = step else { return None };
+    ids.iter().find(|id| !deleted.insert((*id).clone())).cloned()
 }
 
 /// Gives a deployment up: its devices have failed.
@@ -115,39 +127,52 @@ impl One<'_> {
         self.tell(FuotaCommand::RecordCreated { chirpstack_id }).await
     }
 
-    /// The image; none if it was deleted.
+    /// The image; none if it was deleted or has another digest.
     async fn image(&self) -> Result<Option<Vec<u8>>, Stop> {
         let DeploymentPlan { firmware_id, sha256, .. } = self.plan;
         let path = ObjectPath::from(object_name(self.worker.tenant, *firmware_id, sha256));
-        let unreadable = |error: object_store::Error| Stop::Away(format!("the image can't be read: {error}"));
         let image = match self.worker.tools.objects.get(&path).await {
-            Ok(found) => found.bytes().await.map_err(unreadable)?,
+            Ok(found) => found.bytes().await?,
             Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(unreadable(error)),
+            Err(error) => return Err(error.into()),
         };
         Ok((Sha256Digest::of(&image) == *sha256).then(|| image.to_vec()))
     }
 
-    /// Adds the devices that are missing over there, and starts. Those that ChirpStack doesn't take have failed.
+    /// Adds the devices that are missing over there, and starts.
     async fn start(&self, chirpstack_id: &str) -> Result<(), Stop> {
         let server = self.worker.server;
         let missing = self.missing(chirpstack_id).await?;
-        let euis: Vec<String> = missing.iter().map(|device| device.dev_eui.clone()).collect();
-        if !euis.is_empty() && calls::add(server, chirpstack_id, &euis).await?.is_some() {
-            let mut ends = Vec::new();
-            for device in self.missing(chirpstack_id).await? {
-                let refused = calls::add(server, chirpstack_id, std::slice::from_ref(&device.dev_eui)).await?;
-                ends.extend(
-                    refused.map(|reason| DeviceEnd::new(device.device, TransferOutcome::Failed, Some(&reason))),
-                );
-            }
-            if !ends.is_empty() {
-                // Whether any device is left decides the next step.
-                return self.tell(FuotaCommand::EndDevices { ends }).await;
-            }
+        let euis: Vec<String> = missing.into_iter().map(|device| device.dev_eui).collect();
+        let are_added = euis.is_empty() || calls::add(server, chirpstack_id, &euis).await? == Added::All;
+        if !are_added && self.add_singly(chirpstack_id).await? {
+            // The next step depends on whether any device is left.
+            return Ok(());
         }
         calls::start(server, chirpstack_id).await?;
         self.tell(FuotaCommand::RecordStarted).await
+    }
+
+    /// Adds the missing devices one by one. Those that ChirpStack refuses have failed; says whether there are any. If it breaks at one, the
+    /// deployment is tried again later; at the last try that device has failed.
+    async fn add_singly(&self, chirpstack_id: &str) -> Result<bool, Stop> {
+        let is_last_try = self.worker.tools.workers.is_last_try(self.worker.tenant, self.id);
+        let (mut ends, mut broken) = (Vec::new(), None);
+        for device in self.missing(chirpstack_id).await? {
+            let dev_eui = std::slice::from_ref(&device.dev_eui);
+            match calls::add(self.worker.server, chirpstack_id, dev_eui).await? {
+                Added::All => {}
+                Added::Broken(reason) if !is_last_try => broken = Some(reason),
+                Added::Refused(reason) | Added::Broken(reason) => {
+                    ends.push(DeviceEnd::new(device.device, TransferOutcome::Failed, Some(&reason)));
+                }
+            }
+        }
+        let have_ended = !ends.is_empty();
+        if have_ended {
+            self.tell(FuotaCommand::EndDevices { ends }).await?;
+        }
+        broken.map_or(Ok(have_ended), |reason| Err(Stop::Broken(reason)))
     }
 
     async fn missing(&self, chirpstack_id: &str) -> Result<Vec<PlannedDevice>, Stop> {
@@ -195,7 +220,7 @@ impl One<'_> {
     }
 }
 
-/// Why a chain of jobs has ended before its end, if it has: a job gave up, and no other follows.
+/// Why a chain of jobs has stopped early, if it has: a job gave up, and no other follows.
 fn stuck(jobs: &[DeploymentJob]) -> Option<String> {
     let last = jobs.last()?;
     let gave_up = last.completed_at.is_some() && last.job != LAST_JOB;
@@ -211,6 +236,16 @@ mod tests {
     fn job(name: &str, is_completed: bool) -> DeploymentJob {
         let completed_at = is_completed.then_some(Timestamp { seconds: 1, nanos: 0 });
         DeploymentJob { job: name.to_owned(), completed_at, error_msg: "broken".to_owned(), ..DeploymentJob::default() }
+    }
+
+    #[test]
+    fn what_is_listed_after_it_was_deleted_is_not_deleted_again_at_once() {
+        let mut deleted = BTreeSet::new();
+        let remove = |id: &str| Step::Remove { ids: vec![id.to_owned()] };
+        assert_eq!(delete_again(&remove("a"), &mut deleted), None);
+        assert_eq!(delete_again(&Step::DeleteCopies { ids: vec!["b".to_owned()] }, &mut deleted), None);
+        assert_eq!(delete_again(&Step::RecordStarted, &mut deleted), None);
+        assert_eq!(delete_again(&remove("a"), &mut deleted).as_deref(), Some("a"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use domain::FuotaDeploymentId;
 use domain::fuota::{DEVICES_MAX, DeploymentPlan, Remote, name_over_there};
 
 use super::worker::Stop;
-use crate::network::{Server, ServerError, plain};
+use crate::network::Server;
 
 /// Items of a page.
 const PAGE: u32 = 100;
@@ -38,7 +38,11 @@ pub(super) async fn list(server: &Server, application_id: &str, id: FuotaDeploym
         };
         let answer = match server.client.list_deployments(request).await {
             Ok(answer) => answer,
-            Err(error) => return of_application(server, error).await,
+            Err(error) => {
+                // An application that is gone has no deployments.
+                server.confirm_unknown(error).await?;
+                return Ok(vec![]);
+            }
         };
         let is_last = answer.result.len() < PAGE as usize;
         found.extend(answer.result.into_iter().filter(|item| item.name == name).map(|item| Listed {
@@ -50,17 +54,6 @@ pub(super) async fn list(server: &Server, application_id: &str, id: FuotaDeploym
         }
     }
     Err(Stop::Broken(format!("the application has more than {} deployments", PAGES_MAX * PAGE)))
-}
-
-/// What an application has that can't be listed: nothing, if it is gone, also with its ChirpStack. That and a refused key get the same answer.
-async fn of_application(server: &Server, error: Error) -> Result<Vec<Listed>, Stop> {
-    match error {
-        Error::NotFound { .. } => Ok(vec![]),
-        error => match plain(error) {
-            ServerError::KeyRefused => Ok(server.key_works().await.map(|()| vec![])?),
-            other => Err(other.into()),
-        },
-    }
 }
 
 /// Creates the deployment. Its reply may be lost: look at the list before the next try.
@@ -108,8 +101,7 @@ pub(super) async fn devices(server: &Server, chirpstack_id: &str) -> Result<BTre
             offset: page * PAGE,
             fuota_deployment_id: chirpstack_id.to_owned(),
         };
-        let answer = server.client.list_fuota_devices(request).await;
-        let answer = match answer {
+        let answer = match server.client.list_fuota_devices(request).await {
             Ok(answer) => answer,
             Err(error) => return Err(of_deployment(server, error).await),
         };
@@ -122,29 +114,52 @@ pub(super) async fn devices(server: &Server, chirpstack_id: &str) -> Result<BTre
     Ok(found)
 }
 
-/// A deployment that is gone and a refused key get the same answer. The list of the next run says whether it is gone.
+/// Why a call about a deployment has failed. The list of the next run says whether the deployment is gone.
 async fn of_deployment(server: &Server, error: Error) -> Stop {
-    match plain(error) {
-        ServerError::KeyRefused => match server.key_works().await {
-            Ok(()) => Stop::Broken("ChirpStack does not know the deployment".to_owned()),
-            Err(error) => error.into(),
-        },
-        other => other.into(),
+    match server.confirm_unknown(error).await {
+        Ok(()) => Stop::Broken("ChirpStack does not know the deployment".to_owned()),
+        Err(error) => error.into(),
     }
 }
 
-/// Adds devices. ChirpStack takes all of them or none, unless some are there already. Returns why not, where it refuses.
-pub(super) async fn add(server: &Server, chirpstack_id: &str, dev_euis: &[String]) -> Result<Option<String>, Stop> {
+/// What ChirpStack has done with devices for a deployment.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Added {
+    All,
+    /// It refuses them for good.
+    Refused(String),
+    /// It broke: some of them may be there, and another try may succeed.
+    Broken(String),
+}
+
+impl Added {
+    /// None if the error is not about the devices.
+    fn failed(error: &Error) -> Option<Self> {
+        match error {
+            // One of them is there already.
+            Error::Duplicate { .. } | Error::Internal { .. } => Some(Self::Broken(error.to_string())),
+            Error::Malformed { .. } | Error::Refused { .. } => Some(Self::Refused(error.to_string())),
+            Error::Unavailable { .. }
+            | Error::DeadlineExceeded
+            | Error::NotFound { .. }
+            | Error::Unauthenticated { .. }
+            | Error::NotChirpstack { .. } => None,
+        }
+    }
+}
+
+/// Adds devices. ChirpStack takes all of them or none, unless some are there already.
+pub(super) async fn add(server: &Server, chirpstack_id: &str, dev_euis: &[String]) -> Result<Added, Stop> {
     match server.client.add_fuota_devices(chirpstack_id, dev_euis).await {
-        Ok(()) => Ok(None),
-        Err(error) => match of_deployment(server, error).await {
-            Stop::Broken(reason) => Ok(Some(reason)),
-            stop => Err(stop),
+        Ok(()) => Ok(Added::All),
+        Err(error) => match Added::failed(&error) {
+            Some(added) => Ok(added),
+            None => Err(of_deployment(server, error).await),
         },
     }
 }
 
-/// Starts the deployment. That it is started already is told by the list of the next run.
+/// Starts the deployment. The list of the next run says whether it is started already.
 pub(super) async fn start(server: &Server, chirpstack_id: &str) -> Result<(), Stop> {
     match server.client.start_deployment(chirpstack_id).await {
         Ok(()) => Ok(()),
@@ -160,20 +175,32 @@ pub(super) async fn jobs(server: &Server, chirpstack_id: &str) -> Result<Vec<Dep
     }
 }
 
-/// Deletes a deployment and its multicast group, which has the same id. It is no error that one isn't there.
+/// Deletes a deployment and its multicast group, which has the same id. It is no error that one isn't there. A key that may only read gets
+/// the same answer: the list decides whether the deployment is gone.
 pub(super) async fn delete(server: &Server, chirpstack_id: &str) -> Result<(), Stop> {
-    let group = server.client.delete_multicast_group(chirpstack_id).await;
-    gone(server, group).await?;
-    let deployment = server.client.delete_deployment(chirpstack_id).await;
-    gone(server, deployment).await
+    if let Err(error) = server.client.delete_multicast_group(chirpstack_id).await {
+        server.confirm_unknown(error).await?;
+    }
+    if let Err(error) = server.client.delete_deployment(chirpstack_id).await {
+        server.confirm_unknown(error).await?;
+    }
+    Ok(())
 }
 
-async fn gone(server: &Server, outcome: Result<(), Error>) -> Result<(), Stop> {
-    match outcome {
-        Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
-        Err(error) => match plain(error) {
-            ServerError::KeyRefused => Ok(server.key_works().await?),
-            other => Err(other.into()),
-        },
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_chirpstack_refuses_for_good_is_refused() {
+        let message = || "no".to_owned();
+        let refused = Error::Refused { code: "INVALID_ARGUMENT", message: message() };
+        assert!(matches!(Added::failed(&refused), Some(Added::Refused(_))));
+        for broken in [Error::Internal { message: message() }, Error::Duplicate { message: message() }] {
+            assert!(matches!(Added::failed(&broken), Some(Added::Broken(_))), "{broken}");
+        }
+        for other in [Error::Unavailable { message: message() }, Error::Unauthenticated { message: message() }] {
+            assert_eq!(Added::failed(&other), None, "{other}");
+        }
     }
 }

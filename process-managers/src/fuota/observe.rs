@@ -11,7 +11,7 @@ use projections::lorawan_profiles;
 use runtime::clock;
 
 use super::worker::{Stop, Worker};
-use crate::network::{ServerError, plain};
+use crate::network::ServerError;
 use crate::reconciler::{self, ReconcileError};
 
 /// Sender of what was found: it follows from no record.
@@ -42,15 +42,12 @@ pub(super) async fn profiles(worker: &Worker<'_>, unknown: BTreeSet<String>) -> 
 /// Records what a profile says. That there is none over there changes nothing.
 async fn observe(worker: &Worker<'_>, id: &str) -> Result<(), Stop> {
     let Ok(profile_id) = DeviceProfileId::new(id) else { return Ok(()) };
-    let profile = match worker.server.client.get_device_profile(id).await.map_err(plain) {
+    let profile = match worker.server.client.get_device_profile(id).await {
         Ok(profile) => profile,
-        Err(ServerError::KeyRefused) => {
-            // An unknown profile and a refused key get the same answer.
-            worker.server.key_works().await?;
-            return Ok(());
-        }
-        Err(ServerError::Refused { .. } | ServerError::Broken(_)) => return Ok(()),
-        Err(error) => return Err(error.into()),
+        Err(error) => match worker.server.confirm_unknown(error).await {
+            Ok(()) | Err(ServerError::Refused { .. } | ServerError::Broken(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        },
     };
     let facts = facts_of(&profile);
     let key = Key::<LorawanProfile>::new(worker.tenant, &profile_id);

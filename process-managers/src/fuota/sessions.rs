@@ -48,7 +48,7 @@ async fn make(worker: &Worker<'_>, id: FuotaDeploymentId, dev_eui: &str) -> Resu
     match worker.tools.store.execute(&key, request).await {
         Err(ExecuteError::Rejected(Rejection::ClaimTaken { owner })) => Ok(Some(owner)),
         Ok(_) => Ok(None),
-        // Nobody knows whether it was made. The next run asks again.
+        // It is not known whether it was made. The next run asks again.
         Err(error) => Err(error.into()),
     }
 }
@@ -59,7 +59,7 @@ async fn is_gone(worker: &Worker<'_>, owner: &str) -> Result<bool, ReconcileErro
     Ok(worker.tools.store.load_fresh(&key).await?.aggregate.is_gone())
 }
 
-/// Lets go of the devices of a deployment that is over.
+/// Releases the claims of a deployment that is over.
 pub(super) async fn release_all(
     worker: &Worker<'_>,
     id: FuotaDeploymentId,

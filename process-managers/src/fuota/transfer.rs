@@ -1,5 +1,4 @@
-//! What updates and deployments have to tell each other: progress and outcome of a transfer to the device's update, and the end of an update to
-//! the deployment.
+//! Reports progress and outcome of a transfer to the device's update, and the end of an update to the deployment.
 
 use domain::device::{Device, DeviceCommand, Report, ReportStatus};
 use domain::fuota::{DeviceEnd, FuotaCommand, FuotaDeployment, REASON_UPDATE_CHANGED, TransferOutcome};
@@ -18,8 +17,8 @@ const DEVICES_MAX: usize = 500;
 /// Commands under way at the same time.
 const IN_FLIGHT_MAX: usize = 32;
 
-/// Tells both sides what they don't say yet.
-pub(super) async fn tell(context: &Context) -> Result<Progress, ReconcileError> {
+/// Reports to updates and deployments what they don't have yet.
+pub(super) async fn report_both(context: &Context) -> Result<Progress, ReconcileError> {
     let withdrawn = fuota::withdrawn(&context.db, DEVICES_MAX).await?;
     let reports = fuota::reports_due(&context.db, DEVICES_MAX).await?;
     let is_full = withdrawn.len() == DEVICES_MAX || reports.len() == DEVICES_MAX;

@@ -24,10 +24,12 @@ const STEP_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Stop {
     #[error("ChirpStack doesn't answer: {0}")]
-    Away(String),
+    Away(ServerError),
     /// Over there something broke or was refused that concerns one deployment.
     #[error("ChirpStack can't do it: {0}")]
     Broken(String),
+    #[error("the image can't be read: {0}")]
+    Image(#[from] object_store::Error),
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
 }
@@ -35,8 +37,7 @@ pub(super) enum Stop {
 impl From<ServerError> for Stop {
     fn from(error: ServerError) -> Self {
         match error {
-            ServerError::Away(reason) => Self::Away(reason),
-            ServerError::KeyRefused => Self::Away("the key is not taken".to_owned()),
+            ServerError::Away(_) | ServerError::KeyRefused => Self::Away(error),
             ServerError::Broken(reason) | ServerError::Refused { reason, .. } => Self::Broken(reason),
         }
     }
@@ -113,9 +114,10 @@ pub(super) fn begin(context: &Context, connected: &ConnectedTenant, work: Work) 
     let is_due = |id| tools.workers.is_due(tenant, id);
     let asks = work.profiles.iter().any(|profile| !tools.workers.was_asked(tenant, profile));
     let has_work = asks || tools.workers.profiles_are_due(tenant) || live.iter().any(|id| is_due(*id));
-    if !tools.workers.begin(tenant, has_work) {
+    if !has_work {
         return;
     }
+    let Some(place) = tools.workers.begin(tenant) else { return };
     let (connected, stop) = (connected.clone(), context.tasks.token().clone());
     context.tasks.spawn("FUOTA of a tenant", async move {
         let outcome = tokio::select! {
@@ -126,7 +128,7 @@ pub(super) fn begin(context: &Context, connected: &ConnectedTenant, work: Work) 
             tracing::warn!(tenant.id = %connected.tenant, %reason, "Images can't be sent to a tenant's LoRaWAN devices now. It is tried again.");
             metrics::counter!("waybill_process_manager_errors_total", "process_manager" => RECONCILER.name).increment(1);
         }
-        tools.workers.ended(&connected.tenant, outcome.is_ok());
+        place.leave(outcome.is_ok());
     });
 }
 

@@ -1,11 +1,10 @@
 //! What a copy should be over there, whose it is, and how it differs. Pure.
 
 use chirpstack::grpc::device::Device as ServerDevice;
+use chirpstack::import::DEVICE_VARIABLE;
 use domain::DeviceId;
 use domain::device::NetworkIdentity;
 
-/// Variable that names the device of Waybill.
-pub(super) const DEVICE_VARIABLE: &str = "waybill_device_id";
 /// Variable of a copy that Waybill has created. It is over there, so that a crash between two steps doesn't lose it.
 const CREATED_VARIABLE: &str = "waybill_created";
 const YES: &str = "true";
@@ -30,7 +29,7 @@ pub(super) enum Owner {
     Ours { created: bool },
     /// Another device of Waybill has it, or had it.
     Other { device: String, created: bool },
-    /// Nobody of Waybill has touched it.
+    /// Waybill has not written it.
     Nobody,
 }
 

@@ -2,14 +2,14 @@
 //!
 //! Waybill gets each new device as `POST /devices/import/chirpstack` would. What is or was registered here under the same EUI or id is left
 //! alone: a device that was decommissioned here stays decommissioned. Tenants are looked at side by side and within a bound, so one whose
-//! ChirpStack hangs holds up nobody else.
+//! ChirpStack hangs holds up no other tenant.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chirpstack::grpc::Error;
-use chirpstack::grpc::device::ListDevicesRequest;
+use chirpstack::grpc::device::{DeviceListItem, DeviceOrder, ListDevicesRequest};
 use chirpstack::import::ImportedDevice;
 use domain::claim::{Claim, ClaimCommand, ClaimId, ClaimKind};
 use domain::device::{Device, DeviceCommand, Profile};
@@ -34,13 +34,15 @@ const TENANTS_PAGE: usize = 500;
 const TENANTS_AT_ONCE: usize = 64;
 /// How long one tenant's turn may take. What is left is done in the next turn.
 const TURN_MAX: Duration = Duration::from_secs(8);
+/// Devices of a page.
+const PAGE: u32 = 200;
 /// Devices of an application that are looked at.
-const LISTED_MAX: usize = 100_000;
+const LISTED_MAX: u32 = 100_000;
 /// Applications up to this size are listed in each turn; larger ones when their number of devices changes.
 const SMALL: u32 = 1_000;
-/// And after so long in any case: a device may have come while another one went.
+/// Longest pause between two lists of a large application: a device may have come while another one went.
 const LARGE_INTERVAL: Duration = Duration::from_secs(300);
-/// Devices that are not imported are not read again for so long.
+/// How long devices that are not imported are not read again.
 const PASSED_OVER_FOR: Duration = Duration::from_secs(300);
 /// Devices of that kind that are remembered. When there are more, all are read again.
 const PASSED_OVER_MAX: usize = 50_000;
@@ -58,8 +60,17 @@ pub(crate) struct Seen(Mutex<SeenParts>);
 
 #[derive(Default)]
 struct SeenParts {
-    applications: HashMap<(TenantId, String), (u32, Instant)>,
+    applications: HashMap<(TenantId, String), Listing>,
     passed_over: HashMap<(TenantId, String), Instant>,
+}
+
+/// How far an application was listed.
+#[derive(Default)]
+struct Listing {
+    /// How many devices it had when its last list was complete, and when that was.
+    complete: Option<(u32, Instant)>,
+    /// Where the list goes on that a turn has not completed; else 0.
+    offset: u32,
 }
 
 impl Seen {
@@ -67,14 +78,21 @@ impl Seen {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether an application with so many devices is to be listed.
-    fn is_due(&self, application: &(TenantId, String), count: u32) -> bool {
-        let known = self.parts().applications.get(application).copied();
-        count <= SMALL || known.is_none_or(|(before, at)| before != count || at.elapsed() >= LARGE_INTERVAL)
+    /// Where to list an application that has this number of devices; none if it is not due.
+    fn due_from(&self, application: &(TenantId, String), count: u32) -> Option<u32> {
+        let parts = self.parts();
+        let Some(Listing { complete, offset }) = parts.applications.get(application) else { return Some(0) };
+        let is_known = complete.is_some_and(|(before, at)| before == count && at.elapsed() < LARGE_INTERVAL);
+        (count <= SMALL || *offset > 0 || !is_known).then_some(*offset)
+    }
+
+    fn listed_to(&self, application: &(TenantId, String), offset: u32) {
+        self.parts().applications.entry(application.clone()).or_default().offset = offset;
     }
 
     fn listed(&self, application: (TenantId, String), count: u32) {
-        self.parts().applications.insert(application, (count, Instant::now()));
+        let listing = Listing { complete: Some((count, Instant::now())), offset: 0 };
+        self.parts().applications.insert(application, listing);
     }
 
     fn is_passed_over(&self, device: &(TenantId, String)) -> bool {
@@ -93,8 +111,8 @@ impl Seen {
 /// Why a tenant's turn ended early.
 #[derive(Debug, thiserror::Error)]
 enum Stop {
-    #[error("{0:?}")]
-    Server(ServerError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
     #[error("the tenant may have no more devices")]
     Full,
     #[error(transparent)]
@@ -136,8 +154,7 @@ async fn one_turn(context: &Context, connected: ConnectedTenant) {
 
 async fn import(context: &Context, connected: &ConnectedTenant) -> Result<(), Stop> {
     let Some(secrets) = &context.secrets else { return Ok(()) };
-    let server = Server::of(&connected.tenant, &connected.connection, secrets, &context.options.outward).await;
-    let server = server.map_err(Stop::Server)?;
+    let server = Server::of(&connected.tenant, &connected.connection, secrets, &context.options.outward).await?;
     let turn = Turn { context, tenant: &connected.tenant, server };
     for application in &connected.connection.auto_import {
         match turn.application(application).await {
@@ -160,37 +177,51 @@ struct Turn<'a> {
 impl Turn<'_> {
     async fn application(&self, application: &str) -> Result<(), Stop> {
         let client = &self.server.client;
-        let counted = ListDevicesRequest { application_id: application.to_owned(), ..ListDevicesRequest::default() };
-        let count = match client.list_devices(counted).await {
+        let request = ListDevicesRequest {
+            application_id: application.to_owned(),
+            order_by: DeviceOrder::DevEui.into(),
+            ..ListDevicesRequest::default()
+        };
+        let count = match client.list_devices(request.clone()).await {
             Ok(page) => page.total_count,
-            // An application that is gone and a refused key say the same.
-            Err(Error::Unauthenticated { .. } | Error::NotFound { .. }) => {
-                self.server.key_works().await.map_err(Stop::Server)?;
-                return Err(Stop::Server(ServerError::refused("application_unknown", "the application is unknown")));
+            Err(error) => {
+                self.server.confirm_unknown(error).await?;
+                return Err(ServerError::refused("application_unknown", "the application is unknown").into());
             }
-            Err(error) => return Err(error.into()),
         };
         let seen = &self.context.imports;
         let key = (self.tenant.clone(), application.to_owned());
-        if !seen.is_due(&key, count) {
-            return Ok(());
-        }
-        let listed = client.list_all_devices(application, LISTED_MAX).await?;
-        let euis: Vec<String> = listed.into_iter().map(|item| item.dev_eui.to_ascii_lowercase()).collect();
-        let known = network::by_dev_eui(&self.context.db, self.tenant, &euis).await.map_err(ReconcileError::from)?;
-        for eui in euis.iter().filter(|eui| !known.contains_key(*eui)) {
-            let device = (self.tenant.clone(), eui.clone());
-            if !seen.is_passed_over(&device) && !self.device(eui).await? {
-                seen.pass_over(device);
+        let Some(mut offset) = seen.due_from(&key, count) else { return Ok(()) };
+        while offset < LISTED_MAX {
+            let page = client.list_devices(ListDevicesRequest { limit: PAGE, offset, ..request.clone() }).await?.result;
+            let is_last = page.len() < PAGE as usize;
+            self.devices(page).await?;
+            if is_last {
+                break;
             }
+            offset += PAGE;
+            seen.listed_to(&key, offset);
         }
         seen.listed(key, count);
         Ok(())
     }
 
+    /// Registers those of a page that are new here.
+    async fn devices(&self, page: Vec<DeviceListItem>) -> Result<(), Stop> {
+        let euis: Vec<String> = page.into_iter().map(|item| item.dev_eui.to_ascii_lowercase()).collect();
+        let known = network::by_dev_eui(&self.context.db, self.tenant, &euis).await.map_err(ReconcileError::from)?;
+        for eui in euis.iter().filter(|eui| !known.contains_key(*eui)) {
+            let device = (self.tenant.clone(), eui.clone());
+            if !self.context.imports.is_passed_over(&device) && !self.device(eui).await? {
+                self.context.imports.pass_over(device);
+            }
+        }
+        Ok(())
+    }
+
     /// Registers a device; false if it is not to be imported.
     async fn device(&self, eui: &str) -> Result<bool, Stop> {
-        let Some(found) = self.server.find(eui).await.map_err(Stop::Server)? else { return Ok(false) };
+        let Some(found) = self.server.find(eui).await? else { return Ok(false) };
         let imported = ImportedDevice::of(&found.device, is_short_text);
         let Ok(id) = DeviceId::new(imported.device_id.as_str()) else { return Ok(false) };
         let key = Key::<Device>::new(self.tenant, &id);
@@ -249,4 +280,24 @@ fn profile(imported: ImportedDevice) -> Profile {
         ..Profile::default()
     }
     .reached_by_identity()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_a_turn_has_not_completed_goes_on_in_the_next_one() {
+        let (seen, large) = (Seen::default(), SMALL + 1);
+        let application = (TenantId::new("acme").unwrap(), "app-1".to_owned());
+        assert_eq!(seen.due_from(&application, large), Some(0));
+        seen.listed_to(&application, PAGE);
+        assert_eq!(seen.due_from(&application, large), Some(PAGE));
+        seen.listed(application.clone(), large);
+        assert_eq!(seen.due_from(&application, large), None);
+        assert_eq!(seen.due_from(&application, large + 1), Some(0), "its number of devices has changed");
+        assert_eq!(seen.due_from(&application, SMALL), Some(0), "a small one is always due");
+        tokio::time::advance(LARGE_INTERVAL).await;
+        assert_eq!(seen.due_from(&application, large), Some(0));
+    }
 }

@@ -1,6 +1,6 @@
 //! A tenant's ChirpStack, with its odd answers told apart.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chirpstack::grpc::application::ListApplicationsRequest;
@@ -18,15 +18,19 @@ use super::copy;
 const KEY_KNOWN_FOR: Duration = Duration::from_secs(5);
 
 /// Why something could not be done over there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ServerError {
     /// It doesn't answer: all devices of the tenant wait.
+    #[error("{0}")]
     Away(String),
     /// It broke at this device.
+    #[error("{0}")]
     Broken(String),
     /// It refuses for good.
+    #[error("{reason}")]
     Refused { code: &'static str, reason: String },
     /// The key is not taken.
+    #[error("ChirpStack does not take the API key")]
     KeyRefused,
 }
 
@@ -71,10 +75,7 @@ impl Server {
     pub(crate) async fn find(&self, dev_eui: &str) -> Result<Option<StoredDevice>, ServerError> {
         match self.client.get_device(dev_eui).await {
             Ok(found) => Ok(Some(found)),
-            Err(Error::NotFound { .. }) => Ok(None),
-            // An unknown device and a refused key get the same answer.
-            Err(Error::Unauthenticated { .. }) => self.key_works().await.map(|()| None),
-            Err(error) => Err(plain(error)),
+            Err(error) => self.confirm_unknown(error).await.map(|()| None),
         }
     }
 
@@ -93,9 +94,19 @@ impl Server {
         }
     }
 
+    /// Ok if an error means that there is no such object over there; else what it means. An unknown object and a refused key get the same
+    /// answer.
+    pub(crate) async fn confirm_unknown(&self, error: Error) -> Result<(), ServerError> {
+        match error {
+            Error::NotFound { .. } => Ok(()),
+            Error::Unauthenticated { .. } => self.key_works().await,
+            error => Err(plain(error)),
+        }
+    }
+
     /// Whether the key is taken, asked by something that the tenant over there always has.
-    pub(crate) async fn key_works(&self) -> Result<(), ServerError> {
-        let known = *self.key_worked_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    async fn key_works(&self) -> Result<(), ServerError> {
+        let known = *self.key_worked_at.lock().unwrap_or_else(PoisonError::into_inner);
         if known.is_some_and(|at| at.elapsed() < KEY_KNOWN_FOR) {
             return Ok(());
         }
@@ -103,7 +114,7 @@ impl Server {
         let request = ListApplicationsRequest { tenant_id, ..ListApplicationsRequest::default() };
         match self.client.list_applications(request).await {
             Ok(_) => {
-                *self.key_worked_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
+                *self.key_worked_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                 Ok(())
             }
             Err(Error::Unauthenticated { .. }) => Err(ServerError::KeyRefused),
@@ -126,32 +137,22 @@ impl Server {
         if is_about_others && let Err(error) = self.key_works().await {
             return error;
         }
+        let tenant = copy::canonical(&self.chirpstack_tenant_id);
         match self.client.get_application(application_id).await {
-            Ok(application) if application.tenant_id == copy::canonical(&self.chirpstack_tenant_id) => {}
-            Ok(_)
-            | Err(
-                Error::NotFound { .. }
-                | Error::Unauthenticated { .. }
-                | Error::Refused { .. }
-                | Error::Malformed { .. },
-            ) => {
+            Ok(application) if application.tenant_id == tenant => {}
+            Err(other) if !is_refused(&other) => return plain(other),
+            Ok(_) | Err(_) => {
                 let reason = format!("ChirpStack has no application {application_id} in this tenant");
                 return ServerError::refused("application_unknown", reason);
             }
-            Err(other) => return plain(other),
         }
         match self.client.get_device_profile(device_profile_id).await {
             Ok(_) => {}
-            Err(
-                Error::NotFound { .. }
-                | Error::Unauthenticated { .. }
-                | Error::Refused { .. }
-                | Error::Malformed { .. },
-            ) => {
+            Err(other) if !is_refused(&other) => return plain(other),
+            Err(_) => {
                 let reason = format!("ChirpStack has no device profile {device_profile_id} in this tenant");
                 return ServerError::refused("device_profile_unknown", reason);
             }
-            Err(other) => return plain(other),
         }
         match error {
             Error::Unauthenticated { .. } => {
@@ -162,8 +163,16 @@ impl Server {
     }
 }
 
+/// Whether ChirpStack says that it has no such object, or not for this key, or that the id can't be one.
+fn is_refused(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NotFound { .. } | Error::Unauthenticated { .. } | Error::Refused { .. } | Error::Malformed { .. }
+    )
+}
+
 /// An error that needs no further question.
-pub(crate) fn plain(error: Error) -> ServerError {
+pub(super) fn plain(error: Error) -> ServerError {
     let text = error.to_string();
     match error {
         Error::Unavailable { .. } | Error::DeadlineExceeded => ServerError::Away(text),

@@ -1,9 +1,14 @@
 //! Looks from time to time whether somebody has edited, disabled or deleted copies over there.
 //!
 //! Pages of an application, in the order of EUIs, are laid beside the rows of the same range. What differs is asked for singly before it is
-//! reported, because pages shift while others write. A device that was not changed over there since the last sweep is not asked for.
+//! reported, because pages shift while others write. A device is not asked for if it was not changed over there since the last whole look at
+//! its application began. A process asks for all devices in its first look at an application, and again when the tenant has another
+//! connection. A look that an error ended was not whole.
+//!
+//! A sweep has a bounded time and goes on later where it stopped, so servers that are slow do not keep the places of all sweeps.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chirpstack::grpc::device::{DeviceListItem, DeviceOrder, ListDevicesRequest};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,26 +16,34 @@ use domain::Key;
 use domain::device::{Device, NetworkCommand, NetworkDrift};
 use projections::network::{self, ConnectedTenant, SyncedDevice};
 use runtime::clock;
+use tokio::time::timeout;
 
 use super::copy;
-use super::server::{Server, ServerError, plain};
+use super::server::{Server, ServerError};
 use super::worker::{Tools, count, tell};
+use super::workers::{Position, Swept};
 use crate::Context;
 use crate::reconciler::ReconcileError;
 
 /// Devices of a page.
 const PAGE: u32 = 100;
-/// Most rows between two EUIs of a page. More are looked at in the next sweep.
+/// Pages of an application. What comes after them is not looked at.
+const PAGES_MAX: u32 = 10_000;
+/// Rows read at a time.
 const ROWS_MAX: usize = 1_000;
 /// Most applications of a tenant.
 const APPLICATIONS_MAX: usize = 1_000;
+/// How long a sweep of one tenant may take. The next one goes on where it stopped.
+const SWEEP_TIME_MAX: Duration = Duration::from_secs(120);
 /// Clocks of the two servers differ by less than this.
 const CLOCKS_DIFFER_MAX: TimeDelta = TimeDelta::minutes(10);
 
 #[derive(Debug, thiserror::Error)]
 enum Stop {
-    #[error("{0:?}")]
-    Server(ServerError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error("there was no time for the rest")]
+    NoTime,
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
 }
@@ -39,36 +52,40 @@ enum Stop {
 pub(super) fn begin(context: &Context, connected: &ConnectedTenant) {
     let Some(tools) = Tools::of(context) else { return };
     let interval = context.options.network_sweep_interval;
-    let Some(before) = tools.workers.begin_sweep(&connected.tenant, interval) else { return };
-    let began = clock::now();
-    // Everything in the first sweep of this process.
-    let since = before.map_or(DateTime::UNIX_EPOCH, |before| before - CLOCKS_DIFFER_MAX);
+    let Some(mut begun) = tools.workers.begin_sweep(&connected.tenant, interval) else { return };
     let (connected, stop) = (connected.clone(), context.tasks.token().clone());
     context.tasks.spawn("network sweep of a tenant", async move {
+        let swept = timeout(SWEEP_TIME_MAX, sweep(&tools, &connected, &mut begun.swept));
         let outcome = tokio::select! {
             () = stop.cancelled() => Ok(()),
-            outcome = sweep(&tools, &connected, since) => outcome,
+            outcome = swept => outcome.unwrap_or(Err(Stop::NoTime)),
         };
-        let is_whole = outcome.is_ok();
         if let Err(reason) = outcome {
-            tracing::warn!(tenant.id = %connected.tenant, %reason, "A sweep over a tenant's network server has stopped and is repeated.");
+            tracing::warn!(tenant.id = %connected.tenant, %reason, "A sweep over a tenant's network server has stopped and goes on later.");
         }
-        tools.workers.sweep_ended(&connected.tenant, is_whole.then_some(began));
+        tools.workers.sweep_ended(begun);
     });
 }
 
-async fn sweep(tools: &Tools, connected: &ConnectedTenant, since: DateTime<Utc>) -> Result<(), Stop> {
+async fn sweep(tools: &Tools, connected: &ConnectedTenant, swept: &mut Swept) -> Result<(), Stop> {
     let ConnectedTenant { tenant, connection, .. } = connected;
-    let server = Server::of(tenant, connection, &tools.secrets, &tools.outward).await.map_err(Stop::Server)?;
+    let server = Server::of(tenant, connection, &tools.secrets, &tools.outward).await?;
     let applications =
         network::applications(&tools.db, tenant, APPLICATIONS_MAX).await.map_err(ReconcileError::from)?;
-    for application in applications {
-        let sweep = Sweep { tools, connected, server: &server, application: &application, since };
-        match sweep.application().await {
-            // Another application goes on. That this one is gone is found by its devices.
-            Ok(()) | Err(Stop::Server(ServerError::Refused { .. } | ServerError::Broken(_))) => {}
+    for application in &applications[swept.resume(&applications)..] {
+        let since = swept.seen_until.get(application).map_or(DateTime::UNIX_EPOCH, |began| *began - CLOCKS_DIFFER_MAX);
+        let position = swept.stopped_at.get_or_insert_with(|| Position::first(application, clock::now()));
+        let began = position.began;
+        let sweep = Sweep { tools, connected, server: &server, application, since };
+        match sweep.application(position).await {
+            Ok(()) => {
+                swept.seen_until.insert(application.clone(), began);
+            }
+            // The other applications are looked at. The next sweep begins with this one's first device again.
+            Err(Stop::Server(ServerError::Refused { .. } | ServerError::Broken(_))) => {}
             Err(other) => return Err(other),
         }
+        swept.stopped_at = None;
     }
     Ok(())
 }
@@ -83,30 +100,40 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
-    async fn application(&self) -> Result<(), Stop> {
-        let (mut offset, mut after) = (0, String::new());
+    /// Looks at the application from a position on, and moves it with each device.
+    async fn application(&self, position: &mut Position) -> Result<(), Stop> {
+        while position.offset < PAGES_MAX * PAGE {
+            let page = self.page(position.offset).await?;
+            self.compare(&page, position).await?;
+            let Some(last) = page.last else { return Ok(()) };
+            position.offset += PAGE;
+            // Never back, also when a page is out of order.
+            position.after = std::mem::take(&mut position.after).max(last);
+        }
+        tracing::warn!(tenant.id = %self.connected.tenant, application = self.application, "An application has too many devices: not all are looked at.");
+        Ok(())
+    }
+
+    /// Lays a page beside the rows after a position.
+    async fn compare(&self, page: &Page, position: &mut Position) -> Result<(), Stop> {
         loop {
-            let page = self.page(offset).await?;
-            let is_last = page.len() < PAGE as usize;
-            let last = page.keys().next_back().cloned().filter(|_| !is_last);
-            let rows = network::synced(
-                &self.tools.db,
-                &self.connected.tenant,
-                self.application,
-                (&after, last.as_deref()),
-                ROWS_MAX,
-            );
-            for row in rows.await.map_err(ReconcileError::from)? {
-                if self.may_differ(&row, page.get(&row.dev_eui)) {
+            let range = (position.after.as_str(), page.last.as_deref());
+            let rows = network::synced(&self.tools.db, &self.connected.tenant, self.application, range, ROWS_MAX).await;
+            let rows = rows.map_err(ReconcileError::from)?;
+            let are_all = rows.len() < ROWS_MAX;
+            for row in rows {
+                if self.may_differ(&row, page.items.get(&row.dev_eui)) {
                     self.look(&row).await?;
                 }
+                position.after = row.dev_eui;
             }
-            let Some(last) = last else { return Ok(()) };
-            (offset, after) = (offset + PAGE, last);
+            if are_all {
+                return Ok(());
+            }
         }
     }
 
-    async fn page(&self, offset: u32) -> Result<BTreeMap<String, DeviceListItem>, Stop> {
+    async fn page(&self, offset: u32) -> Result<Page, Stop> {
         let request = ListDevicesRequest {
             limit: PAGE,
             offset,
@@ -114,16 +141,15 @@ impl Sweep<'_> {
             order_by: DeviceOrder::DevEui as i32,
             ..ListDevicesRequest::default()
         };
-        let page = match self.server.client.list_devices(request).await {
-            Ok(page) => page,
-            // An application that is gone has no devices, and a refused key says the same.
-            Err(chirpstack::grpc::Error::Unauthenticated { .. } | chirpstack::grpc::Error::NotFound { .. }) => {
-                self.server.key_works().await.map_err(Stop::Server)?;
-                return Ok(BTreeMap::new());
+        let items = match self.server.client.list_devices(request).await {
+            Ok(page) => page.result,
+            Err(error) => {
+                // An application that is gone has no devices.
+                self.server.confirm_unknown(error).await?;
+                Vec::new()
             }
-            Err(error) => return Err(Stop::Server(plain(error))),
         };
-        Ok(page.result.into_iter().map(|item| (item.dev_eui.to_ascii_lowercase(), item)).collect())
+        Ok(Page::of(items))
     }
 
     fn may_differ(&self, row: &SyncedDevice, item: Option<&DeviceListItem>) -> bool {
@@ -143,7 +169,7 @@ impl Sweep<'_> {
 
     /// Asks for one device, and reports what differs.
     async fn look(&self, row: &SyncedDevice) -> Result<(), Stop> {
-        let found = self.server.find(&row.dev_eui).await.map_err(Stop::Server)?;
+        let found = self.server.find(&row.dev_eui).await?;
         let drift = match found {
             None => NetworkDrift::Removed,
             Some(found) => {
@@ -160,5 +186,38 @@ impl Sweep<'_> {
         let key = Key::<Device>::new(&self.connected.tenant, &row.device);
         let fingerprint = row.copy.fingerprint.clone();
         Ok(tell(&self.tools.store, &key, NetworkCommand::RecordDrift { fingerprint, drift }).await?)
+    }
+}
+
+/// A page of an application's devices over there.
+struct Page {
+    items: BTreeMap<String, DeviceListItem>,
+    /// The EUI up to which it reaches; none on the last page, which has no bound.
+    last: Option<String>,
+}
+
+impl Page {
+    fn of(items: Vec<DeviceListItem>) -> Self {
+        let is_last = items.len() < PAGE as usize;
+        let items: BTreeMap<_, _> = items.into_iter().map(|item| (item.dev_eui.to_ascii_lowercase(), item)).collect();
+        let last = items.keys().next_back().cloned().filter(|_| !is_last);
+        Self { items, last }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_page_that_is_not_full_is_the_last_one() {
+        let items = |count: u32| {
+            let item = |number| DeviceListItem { dev_eui: format!("{number:016X}"), ..DeviceListItem::default() };
+            (0..count).map(item).collect::<Vec<_>>()
+        };
+        assert_eq!(Page::of(items(PAGE)).last.as_deref(), Some("0000000000000063"));
+        assert_eq!(Page::of(items(PAGE - 1)).last, None);
+        let repeated = vec![items(1).remove(0); PAGE as usize];
+        assert!(Page::of(repeated).last.is_some(), "a page with the same device again and again is full");
     }
 }

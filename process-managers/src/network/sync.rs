@@ -174,8 +174,8 @@ impl Parts<'_> {
                 return Ok(());
             }
             return match client.delete_keys(dev_eui).await {
-                Ok(()) | Err(Error::NotFound { .. } | Error::Unauthenticated { .. }) => Ok(()),
-                Err(error) => Err(plain(error)),
+                Ok(()) => Ok(()),
+                Err(error) => self.server.confirm_unknown(error).await,
             };
         };
         let value = match self.secrets.read(self.tenant, &keys.secret).await {

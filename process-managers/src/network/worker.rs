@@ -27,8 +27,8 @@ const IN_FLIGHT_MAX: usize = 8;
 /// Why a worker stops before everything is done.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Stop {
-    #[error("the network server doesn't answer: {0}")]
-    Away(String),
+    #[error(transparent)]
+    Server(#[from] ServerError),
     #[error("the tenant has another connection, or none")]
     Replaced,
     #[error(transparent)]
@@ -62,9 +62,7 @@ impl Tools {
 /// Starts the tenant's worker, unless it is at work or there is nothing to do.
 pub(super) fn begin(context: &Context, connected: &ConnectedTenant, has_pending: bool) {
     let Some(tools) = Tools::of(context) else { return };
-    if !tools.workers.begin(&connected.tenant, connected.revision, has_pending) {
-        return;
-    }
+    let Some(place) = tools.workers.begin(&connected.tenant, connected.revision, has_pending) else { return };
     let (connected, stop) = (connected.clone(), context.tasks.token().clone());
     context.tasks.spawn("network sync of a tenant", async move {
         let outcome = tokio::select! {
@@ -75,18 +73,13 @@ pub(super) fn begin(context: &Context, connected: &ConnectedTenant, has_pending:
             tracing::warn!(tenant.id = %connected.tenant, %reason, "Devices of a tenant can't be synced now and are tried again.");
             count("away");
         }
-        tools.workers.ended(&connected.tenant, outcome.is_ok());
+        place.leave(outcome.is_ok());
     });
 }
 
 async fn work(tools: &Tools, connected: &ConnectedTenant) -> Result<(), Stop> {
     let ConnectedTenant { tenant, connection, revision } = connected;
-    let server = match Server::of(tenant, connection, &tools.secrets, &tools.outward).await {
-        Ok(server) => server,
-        Err(ServerError::Away(reason) | ServerError::Broken(reason)) => return Err(Stop::Away(reason)),
-        Err(ServerError::Refused { reason, .. }) => return Err(Stop::Away(reason)),
-        Err(ServerError::KeyRefused) => return Err(Stop::Away("the key is not taken".to_owned())),
-    };
+    let server = Server::of(tenant, connection, &tools.secrets, &tools.outward).await?;
     let worker = Worker { tools, tenant, revision: *revision, server: &server };
     if tools.workers.retries_refused(tenant, *revision) {
         let mut after = None;
@@ -146,7 +139,7 @@ impl Worker<'_> {
             return Ok(());
         };
         let (code, reason) = match error {
-            ServerError::Away(reason) => return Err(Stop::Away(reason)),
+            away @ ServerError::Away(_) => return Err(away.into()),
             ServerError::Broken(reason) if workers.wait(self.tenant, &device) < BROKEN_TRIES_MAX => {
                 tracing::warn!(tenant.id = %self.tenant, device.id = %device, %reason, "A device can't be synced and is tried again.");
                 count("broken");

@@ -100,7 +100,7 @@ const COPIED: &str = "WITH RECURSIVE p(tenant, id) AS (
    WHERE NOT $2 OR next.tenant = $1
  ) ";
 
-/// Profiles of copies of devices that nobody has read yet, at most `limit`.
+/// Profiles of copies of devices that have not been read yet, at most `limit`.
 pub async fn unknown(db: &Db, limit: usize) -> Result<Vec<(TenantId, String)>, DbError> {
     let mut tx = db.read_all().await?;
     let sql = format!(

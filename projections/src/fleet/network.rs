@@ -21,7 +21,7 @@ pub struct ConnectedTenant {
     pub revision: u64,
 }
 
-/// A device whose copy is in step.
+/// A device whose copy is synced.
 #[derive(Debug, Clone)]
 pub struct SyncedDevice {
     pub device: DeviceId,
@@ -112,7 +112,7 @@ pub async fn refused_before(
     found.into_iter().map(parse).collect()
 }
 
-/// Applications in which devices of the tenant have a copy that is in step, in order.
+/// Applications in which devices of the tenant have a synced copy, in order.
 pub async fn applications(db: &Db, tenant: &TenantId, limit: usize) -> Result<Vec<String>, DbError> {
     let mut tx = db.read(tenant).await?;
     // One look into the index for each application, however many devices it has.
@@ -134,7 +134,7 @@ pub async fn applications(db: &Db, tenant: &TenantId, limit: usize) -> Result<Ve
     Ok(found)
 }
 
-/// Devices of an application whose copy is in step, in the order of their EUIs: those after the first one, up to the second if one is given.
+/// Devices of an application whose copy is synced, in the order of their EUIs: those after the first one, up to the second if one is given.
 pub async fn synced(
     db: &Db,
     tenant: &TenantId,

@@ -17,7 +17,7 @@ pub(crate) async fn policy(tx: &mut ReadTx, tenant: &str) -> Result<SignaturePol
     Ok(tenant.map(|tenant| tenant.signature_policy()).unwrap_or_default())
 }
 
-/// A firmware as its tenant's policy sees it in this snapshot, whatever it was when the snapshot of the firmware was made.
+/// A firmware as its tenant's policy judges it now. What was judged when `firmware` was made does not count.
 pub(crate) async fn judged(
     tx: &mut ReadTx,
     tenant: &TenantId,

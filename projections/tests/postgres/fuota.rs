@@ -218,7 +218,7 @@ async fn plans_exclude_by_region_and_forecasts_count_by_profile() {
     assert_eq!(forecast.groups[0].parameters.as_ref(), Some(&expected));
     drop(tx);
 
-    // The copy of a device over there has a profile that nobody has read yet.
+    // The copy of a device over there has a profile that has not been read yet.
     let network = world.tell::<Device>(&one, DeviceCommand::SeenOnline).await.unwrap().aggregate.network().cloned();
     let NetworkTarget { dev_eui, fingerprint } = network.unwrap().target.unwrap();
     let device_profile_id = "of-its-copy".to_owned();

@@ -6,12 +6,12 @@ use super::super::from_json::numbered_code;
 use super::super::kind::Kind;
 use super::super::payload::{self, Decoded};
 use super::super::protobuf_v3 as pb;
-use super::super::radio::{Gateway, Position, Reception, SOURCES};
+use super::super::radio::{Gateway, Position, Reception};
 use super::super::{
-    Ack, DESCRIPTION_MAX_CHARS, DevEui, DeviceStatus, Dialect, Event, Integration, Join, Log, LogLevel, NAME_MAX_CHARS,
-    NetworkEvent, TxAck, Unreadable, Uplink,
+    Ack, DESCRIPTION_MAX_CHARS, DevEui, Dialect, Event, Integration, Join, Log, LogLevel, NAME_MAX_CHARS, NetworkEvent,
+    TxAck, Unreadable, Uplink,
 };
-use super::{battery, decode, text, time};
+use super::{decode, gateway_time, location, port, source, status, text, time};
 
 pub(super) fn read(body: &[u8], kind: Result<Kind, &str>) -> Result<NetworkEvent, Unreadable> {
     let device: pb::Device = decode(body)?;
@@ -45,17 +45,9 @@ pub(super) fn read(body: &[u8], kind: Result<Kind, &str>) -> Result<NetworkEvent
         }
         Ok(Kind::Status) => {
             let event: pb::StatusEvent = decode(body)?;
-            let is_unknown = event.external_power_source || event.battery_level_unavailable;
-            Event::Status(DeviceStatus {
-                margin: Some(event.margin),
-                external_power: event.external_power_source,
-                battery_level: battery(event.battery_level, is_unknown),
-            })
+            status(event.margin, event.external_power_source, event.battery_level_unavailable, event.battery_level)
         }
-        Ok(Kind::Location) => {
-            let place = decode::<pb::LocationEvent>(body)?.location.and_then(|place| position(&place));
-            Event::Location(place.ok_or_else(|| Unreadable::new("no location that is known"))?)
-        }
+        Ok(Kind::Location) => location(decode::<pb::LocationEvent>(body)?.location.and_then(|place| position(&place)))?,
         Ok(Kind::Integration) => {
             let event: pb::IntegrationEvent = decode(body)?;
             let object = serde_json::from_str(&event.object_json).ok();
@@ -66,14 +58,10 @@ pub(super) fn read(body: &[u8], kind: Result<Kind, &str>) -> Result<NetworkEvent
             })
         }
     };
-    let of_gateway = || match &event {
-        Event::Uplink(uplink) => uplink.best_gateway.as_ref().and_then(|best| best.time),
-        _ => None,
-    };
     Ok(NetworkEvent {
         dialect: Dialect::V3Protobuf,
         application_id: Some(device.application_id.to_string()),
-        time: at.or_else(of_gateway),
+        time: at.or_else(|| gateway_time(&event)),
         dedup_key: dedup::key(&dev_eui, &event, &Ids::default()),
         dev_eui,
         event,
@@ -98,7 +86,7 @@ fn uplink(event: pb::UplinkEvent, notes: &mut Notes) -> Result<Uplink, Unreadabl
     Ok(Uplink {
         dev_addr: bytes(&event.dev_addr),
         f_cnt: Some(event.f_cnt),
-        f_port: u8::try_from(event.f_port).ok().filter(|port| *port > 0),
+        f_port: port(event.f_port),
         dr: Some(event.dr),
         adr: event.adr,
         confirmed: event.confirmed_uplink,
@@ -125,13 +113,12 @@ fn gateway(info: &pb::UplinkRxInfo) -> Gateway {
 }
 
 fn position(place: &pb::Location) -> Option<Position> {
-    let source = usize::try_from(place.source).ok().and_then(|number| SOURCES.get(number));
     Position {
         latitude: place.latitude,
         longitude: place.longitude,
         altitude: Some(place.altitude),
         accuracy: None,
-        source: source.map(|word| (*word).to_owned()),
+        source: source(place.source),
     }
     .checked()
 }

@@ -10,15 +10,12 @@ use super::super::from_json::{LEVELS, numbered_code};
 use super::super::kind::Kind;
 use super::super::payload::{self, Decoded};
 use super::super::protobuf as pb;
-use super::super::radio::{Gateway, Position, Reception, SOURCES};
+use super::super::radio::{Gateway, Position, Reception};
 use super::super::{
-    Ack, CONTEXT_MAX, DESCRIPTION_MAX_CHARS, DevEui, DeviceStatus, Dialect, Event, Integration, Join, Log, LogLevel,
+    Ack, CONTEXT_MAX, DEPTH_MAX, DESCRIPTION_MAX_CHARS, DevEui, Dialect, Event, Integration, Join, Log, LogLevel,
     NAME_MAX_CHARS, NetworkEvent, TxAck, Unreadable, Uplink, eui,
 };
-use super::{battery, decode, text, time};
-
-/// Deepest nesting of a decoded object that is read; deeper values are left out.
-const DEPTH_MAX: usize = 32;
+use super::{decode, gateway_time, location, port, source, status, text, time};
 
 /// An event without what all events share.
 struct Parts {
@@ -46,14 +43,10 @@ pub(super) fn read(body: &[u8], kind: Result<Kind, &str>) -> Result<NetworkEvent
     };
     let device = parts.device.ok_or_else(|| Unreadable::new("no device in the protobuf message"))?;
     let dev_eui = DevEui::parse(&device.dev_eui).ok_or_else(|| Unreadable::new("no device EUI"))?;
-    let of_gateway = || match &parts.event {
-        Event::Uplink(uplink) => uplink.best_gateway.as_ref().and_then(|best| best.time),
-        _ => None,
-    };
     Ok(NetworkEvent {
         dialect: Dialect::V4Protobuf,
         application_id: text(device.application_id),
-        time: time(parts.time.as_ref()).or_else(of_gateway),
+        time: time(parts.time.as_ref()).or_else(|| gateway_time(&parts.event)),
         dedup_key: dedup::key(&dev_eui, &parts.event, &parts.ids),
         dev_eui,
         event: parts.event,
@@ -102,18 +95,13 @@ fn parts(body: &[u8], kind: Kind, notes: &mut Notes) -> Result<Parts, Unreadable
         }
         Kind::Status => {
             let event: pb::StatusEvent = decode(body)?;
-            let is_unknown = event.external_power_source || event.battery_level_unavailable;
-            let status = Event::Status(DeviceStatus {
-                margin: Some(event.margin),
-                external_power: event.external_power_source,
-                battery_level: battery(event.battery_level, is_unknown),
-            });
+            let (power, unavailable) = (event.external_power_source, event.battery_level_unavailable);
+            let status = status(event.margin, power, unavailable, event.battery_level);
             Parts { device: event.device_info, time: event.time, ids: with_id(event.deduplication_id), event: status }
         }
         Kind::Location => {
             let event: pb::LocationEvent = decode(body)?;
-            let place = event.location.and_then(|place| position(&place));
-            let place = Event::Location(place.ok_or_else(|| Unreadable::new("no location that is known"))?);
+            let place = location(event.location.and_then(|place| position(&place)))?;
             Parts { device: event.device_info, time: event.time, ids: with_id(event.deduplication_id), event: place }
         }
         Kind::Integration => {
@@ -143,7 +131,7 @@ fn uplink(event: pb::UplinkEvent, notes: &mut Notes) -> Result<Uplink, Unreadabl
     Ok(Uplink {
         dev_addr: text(event.dev_addr),
         f_cnt: Some(event.f_cnt),
-        f_port: u8::try_from(event.f_port).ok().filter(|port| *port > 0),
+        f_port: port(event.f_port),
         dr: Some(event.dr),
         adr: event.adr,
         confirmed: event.confirmed,
@@ -171,13 +159,12 @@ fn gateway(info: pb::UplinkRxInfo) -> Gateway {
 }
 
 fn position(place: &pb::Location) -> Option<Position> {
-    let source = usize::try_from(place.source).ok().and_then(|number| SOURCES.get(number));
     Position {
         latitude: place.latitude,
         longitude: place.longitude,
         altitude: Some(place.altitude),
         accuracy: Some(f64::from(place.accuracy)).filter(|accuracy| *accuracy != 0.0),
-        source: source.map(|word| (*word).to_owned()),
+        source: source(place.source),
     }
     .checked()
 }
@@ -203,6 +190,7 @@ fn json_object(object: Struct, depth: usize) -> Map<String, Value> {
     object.fields.into_iter().map(|(name, value)| (name, json(value, depth + 1))).collect()
 }
 
+/// Values below the deepest nesting are not read: [`payload::bounded`] refuses the object.
 fn json(value: ProtoValue, depth: usize) -> Value {
     if depth > DEPTH_MAX {
         return Value::Null;

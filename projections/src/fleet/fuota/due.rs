@@ -17,8 +17,8 @@ fn uuid(text: &str) -> Result<uuid::Uuid, DbError> {
     text.parse().map_err(|_| DbError::Invalid(format!("{text:?} is no UUID")))
 }
 
-/// Devices whose update waits for its image, at most `limit` of each tenant that has a ChirpStack, those that wait longest first. A device that a deployment has
-/// which isn't removed yet waits for that.
+/// Devices whose update waits for its image: of each tenant that has a ChirpStack those that wait longest, at most `limit`. A device of a
+/// deployment that isn't removed yet waits for the removal.
 pub async fn pending(db: &Db, limit: usize) -> Result<Vec<(TenantId, PendingTransfer)>, DbError> {
     let mut tx = db.read_all().await?;
     let sql = format!(
