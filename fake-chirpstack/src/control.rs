@@ -1,21 +1,21 @@
-//! Commands of tests and demos: what happens over there, from the weather to the operator at ChirpStack's own console.
+//! Commands of tests and demos: what devices, the network and operators at ChirpStack's own console do.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use chirpstack::grpc::application::Application;
 use chirpstack::grpc::device::Device;
-use chirpstack::grpc::device_profile::{AppLayerParams, DeviceProfile, PackageVersion};
+use chirpstack::grpc::device_profile::DeviceProfile;
 use serde::{Deserialize, Serialize};
 
-use crate::auth::Caller;
-use crate::call::Shared;
 use crate::events::messages::{LogCode, LogLevel};
 use crate::faults::FaultKind;
-use crate::publisher::Webhook;
+use crate::ids::TENANT_ID;
+use crate::keys::Caller;
 use crate::radio::{self, DownlinkFate, Uplink};
-use crate::settings::TENANT_ID;
-use crate::store::{DeviceEntry, FuotaScript};
+use crate::shared::Shared;
+use crate::store::{DEVICES_MAX, DeviceEntry, FuotaScript, fuota_packages};
+use crate::webhook::Webhook;
 
 /// What a test or a demo wants to happen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub enum Command {
     /// Closes all connections and refuses new ones.
     GoDown,
     ComeUp,
-    /// The next `times` calls whose path ends so go wrong; an empty path means every call.
+    /// The next `times` calls whose path ends with `path` go wrong; an empty path means every call.
     Fault {
         #[serde(default)]
         path: String,
@@ -121,7 +121,7 @@ pub enum Command {
     },
 }
 
-/// The command names something that isn't there.
+/// The command can't be carried out: it names something that isn't there, or there is no room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlError(pub String);
 
@@ -202,15 +202,6 @@ fn send(shared: &Shared, uplink: &Uplink, fate: DownlinkFate) -> Result<(), Cont
 }
 
 fn profile(id: String, name: String, class_c: bool, fuota: bool, uplink_interval: u32) -> DeviceProfile {
-    let version = i32::from(PackageVersion::V100);
-    let packages = AppLayerParams {
-        ts003_version: version,
-        ts003_f_port: 202,
-        ts004_version: version,
-        ts004_f_port: 201,
-        ts005_version: version,
-        ts005_f_port: 200,
-    };
     DeviceProfile {
         id,
         name,
@@ -218,7 +209,7 @@ fn profile(id: String, name: String, class_c: bool, fuota: bool, uplink_interval
         uplink_interval,
         supports_otaa: true,
         supports_class_c: class_c,
-        app_layer_params: fuota.then_some(packages),
+        app_layer_params: fuota.then(fuota_packages),
         ..DeviceProfile::default()
     }
 }
@@ -250,6 +241,9 @@ fn put_device(shared: &Shared, command: Command) -> Result<(), ControlError> {
         device.is_disabled = is_disabled.unwrap_or(device.is_disabled);
         device.tags = tags.unwrap_or(device.tags);
         device.variables = variables.unwrap_or(device.variables);
+        if is_new && store.devices.len() >= DEVICES_MAX {
+            return Err(ControlError("too many devices".to_owned()));
+        }
         if is_new {
             store.devices.insert(dev_eui, DeviceEntry::new(device, Bytes::new()));
         } else if let Some(entry) = store.devices.get_mut(&dev_eui) {

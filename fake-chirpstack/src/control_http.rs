@@ -16,8 +16,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::control::Command;
-use crate::fake::Handle;
-use crate::settings::{APPLICATION_ID, CLASS_A_PROFILE_ID, CLASS_C_PROFILE_ID, TENANT_ID, TENANT_KEY};
+use crate::events::Event;
+use crate::handle::Handle;
+use crate::ids::{APPLICATION_ID, CLASS_A_PROFILE_ID, CLASS_C_PROFILE_ID, TENANT_ID, TENANT_KEY};
+use crate::store::DeviceEntry;
 
 /// Bytes of a command.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -75,7 +77,7 @@ fn connection() -> Value {
 
 fn devices(handle: &Handle) -> Value {
     handle.shared.with_store(|store, _| {
-        let device = |entry: &crate::store::DeviceEntry| {
+        let device = |entry: &DeviceEntry| {
             let device = &entry.stored.object;
             json!({
                 "dev_eui": device.dev_eui,
@@ -95,7 +97,7 @@ fn devices(handle: &Handle) -> Value {
 }
 
 fn events(handle: &Handle) -> Value {
-    let event = |event: crate::events::Event| {
+    let event = |event: Event| {
         json!({
             "topic": event.topic(),
             "payload": serde_json::from_slice::<Value>(&event.json).unwrap_or_default(),

@@ -10,8 +10,8 @@ use chirpstack::grpc::multicast_group::MulticastGroupListItem;
 use prost_types::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use crate::call::Shared;
 use crate::radio::{self, Outgoing};
+use crate::shared::Shared;
 use crate::store::{DeploymentEntry, FuotaScript, Store};
 use crate::times::now;
 

@@ -1,4 +1,4 @@
-//! The handle of a running double.
+//! A running double.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,17 +14,19 @@ use runtime::lifecycle::Tasks;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
 
-use crate::call::Shared;
-use crate::control::{self, Command, ControlError};
+use crate::control::{Command, ControlError};
 use crate::control_http;
 use crate::deployments;
 use crate::events::Event;
 use crate::firmware;
+use crate::handle::Handle;
 use crate::mqtt::{self, Broker};
+use crate::mqtt_commands;
 use crate::publisher;
 use crate::radio::Downlink;
 use crate::server;
 use crate::settings::Settings;
+use crate::shared::Shared;
 
 /// How long the tasks may take to stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,13 +35,6 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct FakeChirpstack {
     inner: Arc<Inner>,
-}
-
-/// What commands and the control endpoint work on.
-#[derive(Debug, Clone)]
-pub(crate) struct Handle {
-    pub(crate) shared: Arc<Shared>,
-    is_up: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -56,17 +51,6 @@ impl Drop for Inner {
     }
 }
 
-impl Handle {
-    pub(crate) fn carry_out(&self, command: Command) -> Result<(), ControlError> {
-        match command {
-            Command::GoDown => drop(self.is_up.send_replace(false)),
-            Command::ComeUp => drop(self.is_up.send_replace(true)),
-            command => control::carry_out(&self.shared, command)?,
-        }
-        Ok(())
-    }
-}
-
 impl FakeChirpstack {
     /// Starts with what `settings` say.
     pub async fn start(settings: Settings) -> std::io::Result<Self> {
@@ -80,10 +64,9 @@ impl FakeChirpstack {
         let shared = || Arc::clone(&handle.shared);
         let broker = settings.mqtt.as_ref().map(|settings| {
             let (broker, events) = Broker::new(settings);
-            tasks.spawn(
-                "fake-chirpstack-mqtt",
-                mqtt::listen(broker.client(), events, settings.protobuf, shared(), token()),
-            );
+            let (shared, protobuf) = (shared(), settings.protobuf);
+            let take = move |topic: &str, payload: &[u8]| mqtt_commands::take(&shared, topic, payload, protobuf);
+            tasks.spawn("fake-chirpstack-mqtt", mqtt::listen(broker.client(), events, take, token()));
             broker
         });
         tasks.spawn("fake-chirpstack-publisher", publisher::run(waiting, broker, token()));
@@ -121,7 +104,7 @@ impl FakeChirpstack {
         self.inner.handle.carry_out(command)
     }
 
-    /// How many calls there were whose path ends so, such as `DeviceService/Create`.
+    /// How many calls there were whose path ends with this text, such as `DeviceService/Create`.
     #[must_use]
     pub fn calls(&self, path: &str) -> u64 {
         self.shared().calls(path)
@@ -174,7 +157,7 @@ impl FakeChirpstack {
         self.shared().with_store(|store, _| store.multicast_groups.keys().cloned().collect())
     }
 
-    /// The last events, oldest first, whether they reached anybody or not.
+    /// The last events, oldest first, delivered or not.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         self.shared().publisher.kept()

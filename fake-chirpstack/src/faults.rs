@@ -18,7 +18,7 @@ pub enum FaultKind {
     Hangs,
     /// Does the work, then the caller sees a broken call.
     LosesReply,
-    /// Does the work so much later.
+    /// Does the work after this time.
     Delays { millis: u64 },
 }
 
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_hits_its_calls_so_many_times() {
+    fn a_fault_hits_as_many_calls_as_it_was_set_for() {
         let mut faults = Faults::default();
         faults.add("DeviceService/Create".to_owned(), 2, FaultKind::Hangs);
         assert_eq!(faults.take("/api.DeviceService/CreateKeys"), None);

@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use crate::call::Shared;
 use crate::radio::{self, Downlink, DownlinkFate, Uplink};
+use crate::shared::Shared;
 
 /// The port of the codec.
 const F_PORT: u32 = 20;

@@ -1,6 +1,6 @@
 //! A test double of ChirpStack 4.20: its gRPC methods, the events of its integrations, and devices that can be played.
 //!
-//! For demos and tests only. It keeps everything in memory, bounded, and has the behaviour of the real server that bites: a tenant's key
+//! For demos and tests only. It keeps everything in memory, bounded, and has the behaviour of the real server that surprises: a tenant's key
 //! gets UNAUTHENTICATED for what does not exist, duplicates are internal errors, updates replace whole objects, ids of queue items are
 //! ignored, events are sent once and never again.
 //!
@@ -9,15 +9,18 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `server.rs`, `call.rs`, `auth.rs`, `faults.rs` | connections, one call, keys, misbehaviour |
+//! | `server.rs`, `call.rs`, `faults.rs` | connections, one call, misbehaviour |
+//! | `keys.rs`, `auth.rs` | whose key a call has, and what it may touch |
 //! | `services/` | the methods, one file per service |
-//! | `store.rs` | what the server knows |
+//! | `store.rs`, `shared.rs` | what the server knows, and how all parts reach it |
+//! | `ids.rs`, `settings.rs` | what the double begins with |
 //! | `radio/` | devices: uplinks, joins, downlinks |
 //! | `firmware.rs` | devices that speak Waybill's codec |
 //! | `deployments.rs` | FUOTA deployments run through their jobs |
 //! | `events/` | the messages of the integrations as protobuf and JSON |
-//! | `publisher.rs`, `mqtt.rs` | where events go, and commands over MQTT |
-//! | `control.rs`, `control_http.rs` | commands of tests and demos |
+//! | `publisher.rs`, `webhook.rs`, `mqtt.rs` | where events go |
+//! | `mqtt_commands.rs` | commands over MQTT |
+//! | `control.rs`, `handle.rs`, `control_http.rs` | commands of tests and demos |
 
 mod auth;
 mod call;
@@ -28,22 +31,29 @@ pub mod events;
 mod fake;
 mod faults;
 mod firmware;
+mod handle;
+mod ids;
+mod keys;
 mod mqtt;
+mod mqtt_commands;
 mod publisher;
 mod radio;
 mod server;
 mod services;
 mod settings;
+mod shared;
 mod store;
 mod times;
+mod webhook;
 
 pub use control::{Command, ControlError};
 pub use fake::FakeChirpstack;
 pub use faults::FaultKind;
-pub use publisher::{Encoding, Webhook};
-pub use radio::{Downlink, DownlinkFate, Uplink};
-pub use settings::{
-    ADMIN_KEY, APPLICATION_ID, CLASS_A_PROFILE_ID, CLASS_C_PROFILE_ID, GATEWAY_ID, MqttSettings, OTHER_APPLICATION_ID,
-    Settings, TENANT_ID, TENANT_KEY,
+pub use ids::{
+    ADMIN_KEY, APPLICATION_ID, CLASS_A_PROFILE_ID, CLASS_C_PROFILE_ID, GATEWAY_ID, OTHER_APPLICATION_ID, TENANT_ID,
+    TENANT_KEY,
 };
+pub use radio::{Downlink, DownlinkFate, Uplink};
+pub use settings::{MqttSettings, Settings};
 pub use store::FuotaScript;
+pub use webhook::{Encoding, Webhook};

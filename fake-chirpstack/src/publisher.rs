@@ -1,17 +1,17 @@
 //! Where events go: webhooks and a broker. Each is sent once; nothing is kept for later and nothing is ordered, as on the real server.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::events::Event;
 use crate::mqtt::Broker;
+use crate::webhook::{Encoding, Webhook};
 
 /// Events that wait to be sent; more are lost.
 const WAITING_MAX: usize = 100_000;
@@ -23,41 +23,6 @@ const KEPT_MAX: usize = 10_000;
 const WEBHOOKS_MAX: usize = 16;
 /// How long a webhook may take, as on the real server.
 const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How events are encoded for a webhook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Encoding {
-    #[default]
-    Json,
-    Protobuf,
-}
-
-/// An HTTP integration: gets each event by POST, with `event=` appended to its query.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Webhook {
-    pub url: String,
-    #[serde(default)]
-    pub headers: BTreeMap<String, String>,
-    #[serde(default)]
-    pub encoding: Encoding,
-    /// Only events of this application; absent: of all.
-    #[serde(default)]
-    pub application_id: Option<String>,
-}
-
-impl Webhook {
-    /// Gets events of all applications as JSON.
-    #[must_use]
-    pub fn new(url: &str) -> Self {
-        Self { url: url.to_owned(), headers: BTreeMap::new(), encoding: Encoding::Json, application_id: None }
-    }
-
-    fn url_of(&self, event: &Event) -> String {
-        let separator = if self.url.contains('?') { '&' } else { '?' };
-        format!("{}{separator}event={}", self.url, event.kind.name())
-    }
-}
 
 /// Takes events to send.
 #[derive(Debug)]

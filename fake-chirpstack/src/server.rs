@@ -13,8 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::call::{Call, Shared};
+use crate::call::Call;
 use crate::services;
+use crate::shared::Shared;
 
 /// Pause after an accept or a bind that failed.
 const PAUSE: Duration = Duration::from_millis(20);

@@ -14,8 +14,8 @@ use chirpstack::grpc::multicast_group::MulticastGroupListItem;
 use prost_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::auth::Keys;
-use crate::settings;
+use crate::ids;
+use crate::keys::Keys;
 use crate::times::now;
 
 /// Devices at most.
@@ -139,35 +139,24 @@ impl Store {
             deployments: BTreeMap::new(),
             multicast_groups: BTreeMap::new(),
         };
-        store.add_application(application(settings::APPLICATION_ID, "application", settings::TENANT_ID));
-        store.add_application(application(
-            settings::OTHER_APPLICATION_ID,
-            "other",
-            "0a1b2c3d-0000-4000-8000-000000000000",
-        ));
+        store.add_application(application(ids::APPLICATION_ID, "application", ids::TENANT_ID));
+        store.add_application(application(ids::OTHER_APPLICATION_ID, "other", "0a1b2c3d-0000-4000-8000-000000000000"));
         store.add_profile(DeviceProfile {
-            id: settings::CLASS_A_PROFILE_ID.to_owned(),
+            id: ids::CLASS_A_PROFILE_ID.to_owned(),
             name: "otaa-class-a".to_owned(),
             uplink_interval: 3_600,
             ..profile()
         });
         store.add_profile(DeviceProfile {
-            id: settings::CLASS_C_PROFILE_ID.to_owned(),
+            id: ids::CLASS_C_PROFILE_ID.to_owned(),
             name: "otaa-class-c-fuota".to_owned(),
             uplink_interval: 10,
             supports_class_c: true,
             class_c_timeout: 5,
-            app_layer_params: Some(AppLayerParams {
-                ts003_version: PackageVersion::V100.into(),
-                ts003_f_port: 202,
-                ts004_version: PackageVersion::V100.into(),
-                ts004_f_port: 201,
-                ts005_version: PackageVersion::V100.into(),
-                ts005_f_port: 200,
-            }),
+            app_layer_params: Some(fuota_packages()),
             ..profile()
         });
-        store.gateways.insert(settings::GATEWAY_ID.to_owned(), gateway());
+        store.gateways.insert(ids::GATEWAY_ID.to_owned(), gateway());
         store
     }
 
@@ -184,13 +173,25 @@ impl Store {
     }
 }
 
+/// The packages of a device that takes part in FUOTA deployments.
+pub(crate) fn fuota_packages() -> AppLayerParams {
+    AppLayerParams {
+        ts003_version: PackageVersion::V100.into(),
+        ts003_f_port: 202,
+        ts004_version: PackageVersion::V100.into(),
+        ts004_f_port: 201,
+        ts005_version: PackageVersion::V100.into(),
+        ts005_f_port: 200,
+    }
+}
+
 fn application(id: &str, name: &str, tenant_id: &str) -> Application {
     Application { id: id.to_owned(), name: name.to_owned(), tenant_id: tenant_id.to_owned(), ..Application::default() }
 }
 
 fn profile() -> DeviceProfile {
     DeviceProfile {
-        tenant_id: settings::TENANT_ID.to_owned(),
+        tenant_id: ids::TENANT_ID.to_owned(),
         region: Region::Eu868.into(),
         mac_version: MacVersion::Lorawan103.into(),
         flush_queue_on_activate: true,
@@ -202,8 +203,8 @@ fn profile() -> DeviceProfile {
 fn gateway() -> GatewayListItem {
     let now = Some(now());
     GatewayListItem {
-        tenant_id: settings::TENANT_ID.to_owned(),
-        gateway_id: settings::GATEWAY_ID.to_owned(),
+        tenant_id: ids::TENANT_ID.to_owned(),
+        gateway_id: ids::GATEWAY_ID.to_owned(),
         name: "gateway".to_owned(),
         created_at: now,
         updated_at: now,

@@ -9,8 +9,8 @@ use runtime::clock;
 use crate::events::messages::{
     CodeRate, CrcStatus, DeviceInfo, Location, LocationSource, LoraModulation, Modulation, UplinkRxInfo, UplinkTxInfo,
 };
+use crate::ids::GATEWAY_ID;
 use crate::radio::Uplink;
-use crate::settings::GATEWAY_ID;
 use crate::store::{DeviceEntry, Store};
 
 /// Seconds between the beginnings of GPS time and of Unix time, less the leap seconds.

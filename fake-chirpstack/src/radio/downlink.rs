@@ -10,7 +10,7 @@ use super::{Outgoing, describe, log};
 use crate::events::messages::{
     AckEvent, Delay, DownlinkTxInfo, Immediately, LogCode, LogLevel, Timing, TimingParameters, TxAckEvent,
 };
-use crate::settings::GATEWAY_ID;
+use crate::ids::GATEWAY_ID;
 use crate::store::Store;
 use crate::times::{self, now};
 

@@ -1,4 +1,4 @@
-//! The errors that bite, as the facts of a real server have them.
+//! Errors that are easily mistaken for others, as a real server answers them.
 
 use chirpstack::grpc::device::Device;
 use chirpstack::grpc::device_queue::DeviceQueueItem;

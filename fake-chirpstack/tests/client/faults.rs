@@ -42,7 +42,7 @@ async fn a_lost_reply_leaves_the_work_done() {
 }
 
 #[tokio::test]
-async fn a_failure_is_answered_so_many_times() {
+async fn a_failure_is_answered_as_often_as_it_was_set() {
     let (fake, client) = start().await;
     let fails = FaultKind::Fails { code: 13, message: "database is locked".to_owned() };
     fake.carry_out(fault("Create", 2, fails)).unwrap();
