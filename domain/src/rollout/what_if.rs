@@ -24,7 +24,6 @@ use crate::campaign::{
 };
 use crate::device::{DeviceEvent, Outcome, UpdateKind};
 use crate::ids::{CampaignId, DeviceId};
-use crate::rejection::Rejection;
 use course::{Rehearsal, Role};
 use progress::DeviceProgress;
 use track::{Track, Typical};
@@ -87,6 +86,11 @@ impl WhatIf {
             would_stop: None,
             stopped: None,
         }
+    }
+
+    /// Whether devices begin in the recorded order, so that [`Self::would_stop`] answers.
+    pub fn keeps_the_order(&self) -> bool {
+        !self.settings.change_the_order()
     }
 
     /// Devices that have answered their update so far.
@@ -198,12 +202,6 @@ impl WhatIf {
             if_unknown_confirm: run(Outcome::Confirmed),
             if_unknown_fail: run(Outcome::Failed),
         })
-    }
-
-    /// Refuses settings that break a rule that the campaign's own keep.
-    pub fn check(&self, now: DateTime<Utc>) -> Result<(), Rejection> {
-        let Some(own) = &self.campaign.spec else { return Ok(()) };
-        self.settings.applied(own.clone()).check_change(own, now)
     }
 
     /// Runs the failure gate with the other settings.

@@ -227,7 +227,7 @@ fn what_is_not_known_gives_bounds() {
 fn other_waves_have_the_rules_of_a_campaign() {
     let check = |percentages: &[u8]| {
         let settings = OtherSettings { waves: waves(percentages), ..OtherSettings::default() };
-        begun(settings).check(at(0)).map_err(|rejection| rejection.code())
+        settings.check(&spec(&[50, 100]), at(0)).map_err(|rejection| rejection.code())
     };
     assert_eq!((check(&[10, 100]), check(&[10, 50]), check(&[50, 10, 100])), (Ok(()), Err("invalid"), Err("invalid")));
 }

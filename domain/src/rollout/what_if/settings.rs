@@ -1,6 +1,9 @@
 //! The settings that a campaign is tried with.
 
+use chrono::{DateTime, Utc};
+
 use crate::campaign::{CampaignSpec, WaveSpec};
+use crate::rejection::Rejection;
 use crate::values::Threshold;
 
 /// Other settings. What is absent stays as it is in the campaign.
@@ -19,6 +22,11 @@ impl OtherSettings {
     /// Whether devices begin at other times than they did.
     pub fn change_the_order(&self) -> bool {
         self.waves.is_some() || self.max_concurrent_updates.is_some()
+    }
+
+    /// Refuses settings that break a rule which the campaign's own keep.
+    pub fn check(&self, own: &CampaignSpec, now: DateTime<Utc>) -> Result<(), Rejection> {
+        self.applied(own.clone()).check_change(own, now)
     }
 
     /// A specification with these settings.
