@@ -23,6 +23,7 @@ pub(crate) mod query;
 pub(crate) mod reply;
 mod request_digest;
 pub(crate) mod security_headers;
+mod why_not;
 
 pub(crate) use body::{Body, Patch};
 pub(crate) use command_headers::single as single_header;
@@ -35,3 +36,4 @@ pub(crate) use position::{MinPosition, PositionParams, ReadOfOne};
 pub(crate) use problem::{FieldError, Problem};
 pub(crate) use query::{FilterSet, Filters, NoFilters};
 pub(crate) use reply::Reply;
+pub(crate) use why_not::{RefusalBody, WhyNot, why_not};

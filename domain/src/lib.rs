@@ -46,7 +46,7 @@ pub use ids::{
     GroupId, MemberId, RegistrationTokenId, SecretName, TenantId, UpdateId,
 };
 pub use key::{AggregateKey, Key};
-pub use rejection::{Rejection, RejectionKind};
+pub use rejection::{Refusal, Rejection, RejectionKind};
 pub use sealed::Sealed;
 pub use secret_ref::SecretRef;
 pub use token_hash::TokenHash;

@@ -30,10 +30,7 @@ pub fn plan(seed: &str, mut candidates: Vec<PlanCandidate>, spec: &CampaignSpec)
     candidates.sort_by_cached_key(|candidate| rank_key(seed, &candidate.device));
     let eligible = candidates.iter().filter(|candidate| candidate.excluded.is_none()).count() as u64;
     let sampled = spec.rollout_percentage.of_rounded_up(eligible);
-    let mut wave_ends: Vec<u64> = spec.waves.iter().map(|wave| wave.percentage.of_rounded_up(sampled)).collect();
-    if let (Some(size), Some(first)) = (spec.canary_size, wave_ends.first_mut()) {
-        *first = u64::from(size).min(sampled);
-    }
+    let wave_ends = spec.wave_ends(sampled);
     let mut next: u64 = 0;
     candidates
         .into_iter()
@@ -50,6 +47,17 @@ pub fn plan(seed: &str, mut candidates: Vec<PlanCandidate>, spec: &CampaignSpec)
             PlanEntry { device: candidate.device, rank, wave, excluded, from_version: candidate.from_version }
         })
         .collect()
+}
+
+impl CampaignSpec {
+    /// The rank of the first device after each wave, of so many devices.
+    pub fn wave_ends(&self, devices: u64) -> Vec<u64> {
+        let mut ends: Vec<u64> = self.waves.iter().map(|wave| wave.percentage.of_rounded_up(devices)).collect();
+        if let (Some(size), Some(first)) = (self.canary_size, ends.first_mut()) {
+            *first = u64::from(size).min(devices);
+        }
+        ends
+    }
 }
 
 fn rank_key(seed: &str, device: &DeviceId) -> [u8; 32] {

@@ -39,6 +39,26 @@ macro_rules! rejections {
     };
 }
 
+/// Why the state of something doesn't allow a command, told before anybody sends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The code of the rejection that the command would get, or of what makes it pointless.
+    pub code: &'static str,
+    pub detail: String,
+}
+
+impl Refusal {
+    pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        Self::new(rejection.code(), rejection.to_string())
+    }
+}
+
 fn listed(ids: &[impl ToString]) -> String {
     ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

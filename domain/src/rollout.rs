@@ -27,7 +27,7 @@ pub use estimate::{
 };
 pub use rollback::{ROLLBACK_FAILED_MAX_PERCENT, RollbackView};
 pub use waits::{Wait, waits, waits_before_start};
-pub use what_if::{OtherLimits, Stop, WhatIf};
+pub use what_if::{COURSE_DEVICES_MAX, Course, CourseEnd, Courses, OtherSettings, Stop, WhatIf};
 
 use crate::campaign::{CampaignResult, CampaignSpec, CampaignStatus, Evidence, GateKind, RollbackEvidence};
 use crate::ids::DeviceId;

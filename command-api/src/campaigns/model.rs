@@ -1,5 +1,7 @@
 //! The campaign in replies, from its aggregate or from the read model.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use domain::CampaignId;
 use domain::campaign::{Campaign, CampaignStatus, ENDS_AFTER_DAYS, OperatorCommand, PlanSummary};
@@ -13,7 +15,7 @@ use utoipa::ToSchema;
 use super::spec::SpecBody;
 use super::waits::WaitBody;
 use super::warnings::warnings;
-use crate::http::{Done, Problem};
+use crate::http::{Done, Problem, RefusalBody, WhyNot, why_not};
 
 /// A campaign.
 #[derive(Debug, Serialize, ToSchema)]
@@ -31,6 +33,10 @@ pub(crate) struct CampaignBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(["amend", "delete", "start", "cancel"]))]
     allowed_commands: Option<Vec<&'static str>>,
+    /// Why this state doesn't allow the other commands, by command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<BTreeMap<String, RefusalBody>>)]
+    why_not: Option<WhyNot>,
     /// The open wave, 0 before the first.
     wave: u16,
     /// Result of planning: chunks, devices, exclusions by reason, waves, seed, position, hash.
@@ -91,6 +97,11 @@ fn allowed(status: CampaignStatus, planned: bool, goes_back: bool) -> Option<Vec
     Some(status.allowed_commands(planned, goes_back).into_iter().map(OperatorCommand::word).collect())
 }
 
+fn refused(status: CampaignStatus, planned: bool, goes_back: bool) -> Option<WhyNot> {
+    let refused = status.refused_commands(planned, goes_back);
+    Some(why_not(refused.into_iter().map(|(command, refusal)| (command.word(), refusal))))
+}
+
 impl CampaignBody {
     /// After a command.
     pub(super) fn done(id: CampaignId, done: &Done<Campaign>) -> Result<Self, Problem> {
@@ -101,7 +112,7 @@ impl CampaignBody {
     /// At an earlier time.
     pub(super) fn past(id: CampaignId, loaded: &Loaded<Campaign>) -> Option<Self> {
         let body = Self::of(id, &loaded.aggregate, loaded.origin.as_deref(), &loaded.times, loaded.version)?;
-        Some(Self { allowed_commands: None, ..body })
+        Some(Self { allowed_commands: None, why_not: None, ..body })
     }
 
     #[must_use]
@@ -125,6 +136,7 @@ impl CampaignBody {
                 ApprovalBody { decision: word, by, at, remark: None }
             }),
             allowed_commands: allowed(campaign.status, campaign.summary.is_some(), campaign.is_rolling_back()),
+            why_not: refused(campaign.status, campaign.summary.is_some(), campaign.is_rolling_back()),
             wave: campaign.wave,
             plan: plan(campaign.summary.as_ref()),
             expected_plan: expected(campaign.expected.as_deref()),
@@ -164,6 +176,7 @@ impl From<CampaignRow> for CampaignBody {
                 remark,
             }),
             allowed_commands: allowed(status, row.summary.is_some(), goes_back),
+            why_not: refused(status, row.summary.is_some(), goes_back),
             wave: row.wave,
             plan: plan(row.summary.as_ref()),
             expected_plan: expected(row.expected_plan.as_ref()),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use domain::DeviceId;
-use domain::device::{Device, DeviceOperation, Lifecycle, Network, SyncState, allowed_commands};
+use domain::device::{Device, DeviceOperation, Lifecycle, Network, SyncState, allowed_commands, refused_commands};
 use domain::values::{FIRMWARE_COMPONENT, Transport};
 use event_store::Origin;
 use projections::devices::DeviceView;
@@ -12,7 +12,7 @@ use runtime::clock;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::Done;
+use crate::http::{Done, RefusalBody, WhyNot, why_not};
 
 /// An update of a device that is under way or queued.
 #[derive(Debug, Serialize, ToSchema)]
@@ -106,6 +106,9 @@ pub(crate) struct DeviceBody {
     waiting_updates: Vec<UpdateLink>,
     /// Commands that would change it: `amend`, `decommission`, `hold`, `release`, `update`, `roll_back`, `command`. Other facts may still refuse one.
     allowed_commands: Vec<&'static str>,
+    /// Why its state doesn't allow the other commands, by command.
+    #[schema(value_type = BTreeMap<String, RefusalBody>)]
+    why_not: WhyNot,
     /// Number of the device's events: its `ETag`.
     version: u64,
     registered_at: Option<DateTime<Utc>>,
@@ -157,6 +160,7 @@ impl DeviceBody {
             current_update: device.live().map(|update| UpdateLink::new(id.as_str(), update.ordinal)),
             waiting_updates: waiting.map(|update| UpdateLink::new(id.as_str(), update.ordinal)).collect(),
             allowed_commands: vec![],
+            why_not: WhyNot::default(),
             version: device.version,
             registered_at: origin.map(|origin| origin.at),
         }
@@ -167,6 +171,7 @@ impl DeviceBody {
     pub(crate) fn held_at(mut self, device: &Device, now: DateTime<Utc>) -> Self {
         self.held = device.is_held(now);
         self.allowed_commands = allowed(device.lifecycle, device.profile.transport, self.held);
+        self.why_not = refused(device.lifecycle, device.profile.transport, self.held);
         self.hold_until = device.hold.filter(|_| self.held).and_then(|hold| hold.until);
         self
     }
@@ -174,6 +179,11 @@ impl DeviceBody {
 
 fn allowed(lifecycle: Lifecycle, transport: Transport, held: bool) -> Vec<&'static str> {
     allowed_commands(lifecycle, transport, held).into_iter().map(DeviceOperation::word).collect()
+}
+
+fn refused(lifecycle: Lifecycle, transport: Transport, held: bool) -> WhyNot {
+    let refused = refused_commands(lifecycle, transport, held);
+    why_not(refused.into_iter().map(|(command, refusal)| (command.word(), refusal)))
 }
 
 impl From<DeviceView> for DeviceBody {
@@ -217,6 +227,7 @@ impl From<DeviceView> for DeviceBody {
             battery_level: view.battery_level,
             groups: Some(view.groups),
             allowed_commands: allowed(row.lifecycle, row.transport, held),
+            why_not: refused(row.lifecycle, row.transport, held),
             version: row.version,
             registered_at: Some(row.registered_at),
         }

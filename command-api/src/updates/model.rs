@@ -1,5 +1,7 @@
 //! The update in replies, from its device's aggregate or from the read model.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::{Update, UpdateOperation, UpdateState};
 use domain::{DeviceId, UpdateId};
@@ -7,6 +9,7 @@ use projections::updates::UpdateView;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::http::{RefusalBody, WhyNot, why_not};
 use crate::legacy_status::{StatusNames, status_names};
 
 /// An update of one device.
@@ -35,6 +38,9 @@ pub(crate) struct UpdateBody {
     max_attempts: u16,
     /// Commands that would change it: `cancel`, `retry`. Other facts may still refuse one.
     allowed_commands: Vec<&'static str>,
+    /// Why its state doesn't allow the other commands, by command.
+    #[schema(value_type = BTreeMap<String, RefusalBody>)]
+    why_not: WhyNot,
     /// Why it waits now.
     wait_reason: Option<String>,
     /// The device's error text.
@@ -82,6 +88,7 @@ impl UpdateBody {
             attempt: update.attempt,
             max_attempts: spec.max_attempts,
             allowed_commands: allowed(update),
+            why_not: refused(update),
             wait_reason: update.phase.wait_reason().map(|reason| reason.word().to_owned()),
             code: update.code.clone(),
             message: None,
@@ -121,6 +128,7 @@ impl From<UpdateView> for UpdateBody {
             attempt: state.attempt,
             max_attempts: row.max_attempts,
             allowed_commands: allowed(&state),
+            why_not: refused(&state),
             wait_reason: reason.map(|reason| reason.word().to_owned()),
             code: state.code,
             message: row.message,
@@ -142,6 +150,10 @@ impl From<UpdateView> for UpdateBody {
 
 fn allowed(state: &UpdateState) -> Vec<&'static str> {
     state.allowed_commands().into_iter().map(UpdateOperation::word).collect()
+}
+
+fn refused(state: &UpdateState) -> WhyNot {
+    why_not(state.refused_commands().into_iter().map(|(command, refusal)| (command.word(), refusal)))
 }
 
 /// Path of an update.

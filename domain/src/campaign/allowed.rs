@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::CampaignStatus;
+use crate::rejection::{Refusal, Rejection};
 
 /// A command of an operator on a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, EnumString, IntoStaticStr, VariantArray)]
@@ -25,6 +26,26 @@ pub enum OperatorCommand {
     RollBack,
 }
 
+impl OperatorCommand {
+    /// For sentences: a campaign can't be *started*.
+    pub(super) fn participle(self) -> &'static str {
+        match self {
+            Self::Amend => "amended",
+            Self::Adjust => "adjusted",
+            Self::Delete => "deleted",
+            Self::Start | Self::StartNow => "started",
+            Self::Approve => "approved",
+            Self::Reject => "rejected",
+            Self::OpenWave => "advanced",
+            Self::Pause => "paused",
+            Self::Resume => "resumed",
+            Self::Retry => "retried",
+            Self::Cancel => "cancelled",
+            Self::RollBack => "rolled back",
+        }
+    }
+}
+
 impl CampaignStatus {
     /// Commands that would change a campaign in this state. Other facts may still refuse one: the caller, a gate, a field. `planned`: whether
     /// it has a plan. `goes_back`: whether its devices go back, also while that is paused.
@@ -43,9 +64,29 @@ impl CampaignStatus {
             Self::RollingBack => &[C::Adjust, C::Pause, C::Cancel],
             Self::CompletedWithFailures | Self::Failed => &[C::Retry, C::RollBack],
         };
-        let needs_plan = |command: &C| matches!(command, C::Adjust | C::OpenWave | C::Retry | C::RollBack);
-        let begins_again = |command: &C| matches!(command, C::Retry | C::RollBack);
-        let fits = |command: &C| (planned || !needs_plan(command)) && !(goes_back && begins_again(command));
-        all.iter().copied().filter(fits).collect()
+        all.iter().copied().filter(|command| command.obstacle(planned, goes_back).is_none()).collect()
+    }
+
+    /// The other commands, and why each would be refused or change nothing. `planned` and `goes_back` as in [`Self::allowed_commands`].
+    pub fn refused_commands(self, planned: bool, goes_back: bool) -> Vec<(OperatorCommand, Refusal)> {
+        let allowed = self.allowed_commands(planned, goes_back);
+        let refusal = |command: OperatorCommand| {
+            let obstacle = command.obstacle(planned, goes_back).filter(|_| self == Self::Paused).unwrap_or_default();
+            let status = format!("{}{obstacle}", self.word());
+            let rejection = Rejection::IllegalInState { command: command.participle().to_owned(), status };
+            (command, rejection.into())
+        };
+        OperatorCommand::all().filter(|command| !allowed.contains(command)).map(refusal).collect()
+    }
+}
+
+impl OperatorCommand {
+    /// What else than the state is in its way.
+    fn obstacle(self, planned: bool, goes_back: bool) -> Option<&'static str> {
+        match self {
+            Self::Retry | Self::RollBack if goes_back => Some(" while its devices go back"),
+            Self::Adjust | Self::OpenWave | Self::Retry | Self::RollBack if !planned => Some(" without a plan"),
+            _ => None,
+        }
     }
 }

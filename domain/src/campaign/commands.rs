@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::adjust::Adjustments;
+use super::allowed::OperatorCommand;
 use super::events::{CampaignResult, Evidence, GateKind, PauseCause, PlanSummary, RollbackCause, RollbackEvidence};
 use super::spec::CampaignSpec;
 use crate::actor::Person;
@@ -118,23 +119,26 @@ pub enum CampaignCommand {
 impl CampaignCommand {
     /// The word in "a campaign that is … can't be …".
     pub(super) fn participle(&self) -> &'static str {
+        use OperatorCommand as O;
         match self {
             Self::Create { .. } => "created",
-            Self::Amend { .. } => "amended",
-            Self::Adjust { .. } => "adjusted",
-            Self::Delete => "deleted",
-            Self::Start { .. } | Self::StartNow { .. } => "started",
-            Self::Approve { .. } => "approved",
-            Self::Reject { .. } => "rejected",
+            Self::Amend { .. } => O::Amend.participle(),
+            Self::Adjust { .. } => O::Adjust.participle(),
+            Self::Delete => O::Delete.participle(),
+            Self::Start { .. } | Self::StartNow { .. } => O::Start.participle(),
+            Self::Approve { .. } => O::Approve.participle(),
+            Self::Reject { .. } => O::Reject.participle(),
             Self::RecordPlan { .. } | Self::RefusePlan { .. } => "planned",
             Self::PassGate { .. } | Self::CloseGate { .. } => "judged",
             Self::BreakSoak { .. } => "soaked again",
-            Self::CompleteStaging { .. } | Self::CompleteWave { .. } | Self::OpenWave { .. } => "advanced",
-            Self::Pause { .. } => "paused",
-            Self::Resume { .. } => "resumed",
-            Self::Retry => "retried",
-            Self::Cancel | Self::FinishCancel => "cancelled",
-            Self::RollBack { .. } | Self::FinishRollback { .. } => "rolled back",
+            Self::CompleteStaging { .. } | Self::CompleteWave { .. } | Self::OpenWave { .. } => {
+                O::OpenWave.participle()
+            }
+            Self::Pause { .. } => O::Pause.participle(),
+            Self::Resume { .. } => O::Resume.participle(),
+            Self::Retry => O::Retry.participle(),
+            Self::Cancel | Self::FinishCancel => O::Cancel.participle(),
+            Self::RollBack { .. } | Self::FinishRollback { .. } => O::RollBack.participle(),
             Self::Finish { .. } => "finished",
         }
     }

@@ -55,7 +55,7 @@ impl CampaignSpec {
 
     /// Refuses a change only for violations that the specification did not have before. So an old violation does not block other changes.
     /// The campaign has started, so its scheduled start has no rules any more.
-    pub(super) fn check_change(&self, before: &Self, now: DateTime<Utc>) -> Result<(), Rejection> {
+    pub(crate) fn check_change(&self, before: &Self, now: DateTime<Utc>) -> Result<(), Rejection> {
         let mut known = before.violations(now);
         known.retain(|(field, _)| field != "ends_at" || self.ends_at == before.ends_at);
         let is_new = |violation: &Violation| violation.0 != SCHEDULED_START && !known.contains(violation);

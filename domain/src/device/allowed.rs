@@ -7,6 +7,7 @@ use super::Lifecycle;
 use super::phase::{Outcome, Phase};
 use super::progress::UpdateState;
 use super::report::past_return;
+use crate::rejection::{Refusal, Rejection};
 use crate::values::Transport;
 
 /// A command of an operator on an update.
@@ -35,27 +36,59 @@ pub enum DeviceOperation {
 impl UpdateState {
     /// Commands that would change the update. Other facts may still refuse one: the caller, its device, its firmware.
     pub fn allowed_commands(&self) -> Vec<UpdateOperation> {
-        match self.phase {
-            Phase::Ended(Outcome::Confirmed) | Phase::Cancelling => vec![],
-            Phase::Ended(_) => vec![UpdateOperation::Retry],
-            phase if past_return(phase) || self.lacks_digest() => vec![],
-            _ => vec![UpdateOperation::Cancel],
-        }
+        UpdateOperation::all().filter(|command| self.refusal(*command).is_none()).collect()
+    }
+
+    /// The other commands, and why each would be refused or change nothing.
+    pub fn refused_commands(&self) -> Vec<(UpdateOperation, Refusal)> {
+        UpdateOperation::all().filter_map(|command| Some((command, self.refusal(command)?))).collect()
+    }
+
+    fn refusal(&self, command: UpdateOperation) -> Option<Refusal> {
+        let phase = || self.phase.word().to_owned();
+        let rejection = match (command, self.phase) {
+            (_, Phase::Ended(Outcome::Confirmed)) => Rejection::UpdateSucceeded,
+            (UpdateOperation::Retry, Phase::Ended(_)) => return None,
+            (UpdateOperation::Retry, _) => Rejection::UpdateNotEnded { phase: phase() },
+            (UpdateOperation::Cancel, Phase::Ended(_)) => Rejection::UpdateEnded { phase: phase() },
+            (UpdateOperation::Cancel, Phase::Cancelling) => {
+                return Some(Refusal::new("update_cancelling", "the update is being cancelled already"));
+            }
+            (UpdateOperation::Cancel, now) if past_return(now) || self.lacks_digest() => {
+                Rejection::CancelTooLate { phase: phase() }
+            }
+            (UpdateOperation::Cancel, _) => return None,
+        };
+        Some(rejection.into())
     }
 }
 
 /// Commands that would change a device. Other facts may still refuse one.
 pub fn allowed_commands(lifecycle: Lifecycle, transport: Transport, held: bool) -> Vec<DeviceOperation> {
+    DeviceOperation::all().filter(|command| refusal(*command, lifecycle, transport, held).is_none()).collect()
+}
+
+/// The other commands, and why each would be refused or change nothing.
+pub fn refused_commands(lifecycle: Lifecycle, transport: Transport, held: bool) -> Vec<(DeviceOperation, Refusal)> {
+    let refused = |command| Some((command, refusal(command, lifecycle, transport, held)?));
+    DeviceOperation::all().filter_map(refused).collect()
+}
+
+fn refusal(command: DeviceOperation, lifecycle: Lifecycle, transport: Transport, held: bool) -> Option<Refusal> {
     use DeviceOperation as O;
-    let mut allowed = match (lifecycle, held) {
-        (Lifecycle::Active, false) => vec![O::Amend, O::Decommission, O::Hold, O::Update, O::RollBack],
-        (Lifecycle::Active, true) => vec![O::Amend, O::Decommission, O::Hold, O::Release],
-        (Lifecycle::Absent | Lifecycle::Decommissioned, _) => return vec![],
+    let rejection = match (lifecycle, command) {
+        (Lifecycle::Absent, _) => Rejection::DeviceUnknown,
+        (Lifecycle::Decommissioned, _) => Rejection::DeviceDecommissioned,
+        (Lifecycle::Active, O::Release) if !held => return Some(Refusal::new("not_held", "the device is not held")),
+        (Lifecycle::Active, O::Update | O::RollBack) if held => {
+            return Some(Refusal::new("held", "the device is held: release it first"));
+        }
+        (Lifecycle::Active, O::Command) if transport != Transport::Mqtt => {
+            Rejection::CommandsNeedMqtt { transport: transport.word().to_owned() }
+        }
+        (Lifecycle::Active, _) => return None,
     };
-    if transport == Transport::Mqtt {
-        allowed.push(O::Command);
-    }
-    allowed
+    Some(rejection.into())
 }
 
 #[cfg(test)]
@@ -82,6 +115,11 @@ mod tests {
             let events = device.decide(at(0), &cancel(1)).map(|events| events.len());
             let allowed = update.allowed_commands().contains(&UpdateOperation::Cancel);
             assert_eq!(allowed, matches!(events, Ok(1..)), "while {:?}", update.phase);
+            if let Err(rejection) = events {
+                let refused =
+                    update.refused_commands().into_iter().find(|(command, _)| *command == UpdateOperation::Cancel);
+                assert_eq!(refused.map(|(_, why)| why), Some(rejection.into()), "while {:?}", update.phase);
+            }
         }
     }
 
@@ -97,7 +135,11 @@ mod tests {
             device.profile.transport = transport;
             for held in [false, true] {
                 let allowed = allowed_commands(device.lifecycle, transport, held).contains(&DeviceOperation::Command);
-                assert_eq!(allowed, device.decide(at(0), &command).is_ok(), "{transport:?}, held: {held}");
+                let rejection = device.decide(at(0), &command).err().map(Refusal::from);
+                let refused = refused_commands(device.lifecycle, transport, held).into_iter();
+                let why =
+                    refused.filter(|(command, _)| *command == DeviceOperation::Command).map(|(_, why)| why).next();
+                assert_eq!((allowed, &why), (rejection.is_none(), &rejection), "{transport:?}, held: {held}");
             }
         }
     }

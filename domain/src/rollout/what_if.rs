@@ -1,44 +1,32 @@
-//! What a campaign would have done with other limits: its gates are run again over its recorded events.
+//! What a campaign would have done with other settings.
 //!
-//! It assumes that devices report as they did. Devices that never began because the campaign was stopped are left out. The gates are run after
-//! each report, while the service runs them about once a second: so with the campaign's own limits the stop may come some reports earlier.
+//! With other gates alone, they are run again over the recorded events, in their order ([`WhatIf::would_stop`]). It assumes that devices report
+//! as they did. Devices that never began because the campaign was stopped are left out. The gates are run after each report, while the
+//! service runs them about once a second: so with the campaign's own limits the stop may come some reports earlier.
+//!
+//! With any settings, [`WhatIf::courses`] lets the policy decide anew.
+
+mod course;
+mod progress;
+mod settings;
+mod track;
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Counts, FailedDevice, RolloutStep, RolloutView};
+pub use course::{COURSE_DEVICES_MAX, Course, CourseEnd};
+pub use settings::OtherSettings;
+
+use super::{Counts, FailedDevice, RolloutStep, RolloutView, assumed_update_seconds};
 use crate::campaign::{
     Campaign, CampaignEvent, CampaignSpec, CampaignStatus, EVIDENCE_DEVICES_MAX, GateKind, GateResult, Verdict,
 };
-use crate::device::{DeviceEvent, Phase, UpdateKind};
+use crate::device::{DeviceEvent, Outcome, UpdateKind};
 use crate::ids::{CampaignId, DeviceId};
-use crate::values::Threshold;
-
-/// Other limits. Each replaces the campaign's and those of its waves.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct OtherLimits {
-    pub failure_threshold_percent: Option<Threshold>,
-    pub failure_count: Option<u32>,
-    pub gate_min_settled: Option<u32>,
-    pub success_threshold_percent: Option<Threshold>,
-}
-
-impl OtherLimits {
-    fn applied(&self, mut spec: CampaignSpec) -> CampaignSpec {
-        if let Some(percent) = self.failure_threshold_percent {
-            spec.failure_threshold_percent = percent;
-            spec.waves.iter_mut().for_each(|wave| wave.failure_threshold_percent = None);
-        }
-        if let Some(percent) = self.success_threshold_percent {
-            spec.success_threshold_percent = Some(percent);
-            spec.waves.iter_mut().for_each(|wave| wave.success_threshold_percent = None);
-        }
-        spec.failure_count = self.failure_count.or(spec.failure_count);
-        spec.gate_min_settled = self.gate_min_settled.unwrap_or(spec.gate_min_settled);
-        spec
-    }
-}
+use course::{Rehearsal, Role};
+use progress::DeviceProgress;
+use track::{Track, Typical};
 
 /// A gate that stops the campaign.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,39 +39,46 @@ pub struct Stop {
     pub reached: u32,
 }
 
-/// What the events so far say of a device.
-#[derive(Debug, Clone, Copy, Default)]
-struct DeviceProgress {
+/// A device that takes part.
+#[derive(Debug, Clone, Default)]
+struct Member {
     wave: u16,
-    reached: bool,
-    gate_failed: bool,
-    confirmed_ever: bool,
-    staged: bool,
-    has_ended: bool,
+    progress: DeviceProgress,
     /// Ordinal of its rollback: the gates don't count rollbacks.
     rollback: Option<u32>,
+    /// Its first update.
+    first: Option<(u32, Track)>,
+}
+
+/// The bounds of what would have happened: who has no outcome of its own is assumed to confirm, or to fail.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Courses {
+    /// Devices that take part and have no outcome of their own.
+    pub unknown: u32,
+    pub if_unknown_confirm: Course,
+    pub if_unknown_fail: Course,
 }
 
 /// The events of a campaign and of its devices so far, in the order of the log.
 #[derive(Debug)]
 pub struct WhatIf {
     id: CampaignId,
-    limits: OtherLimits,
+    settings: OtherSettings,
     campaign: Campaign,
     waves: Vec<Counts>,
-    devices: HashMap<DeviceId, DeviceProgress>,
+    devices: HashMap<DeviceId, Member>,
     failed: Vec<FailedDevice>,
-    /// The first stop with the other limits.
+    /// The first stop with the other settings.
     pub would_stop: Option<Stop>,
     /// The first stop that really happened.
     pub stopped: Option<Stop>,
 }
 
 impl WhatIf {
-    pub fn new(id: CampaignId, limits: OtherLimits) -> Self {
+    pub fn new(id: CampaignId, settings: OtherSettings) -> Self {
         Self {
             id,
-            limits,
+            settings,
             campaign: Campaign::default(),
             waves: vec![],
             devices: HashMap::new(),
@@ -91,6 +86,11 @@ impl WhatIf {
             would_stop: None,
             stopped: None,
         }
+    }
+
+    /// Whether devices begin in the recorded order, so that [`Self::would_stop`] answers.
+    pub fn keeps_the_order(&self) -> bool {
+        !self.settings.change_the_order()
     }
 
     /// Devices that have answered their update so far.
@@ -129,49 +129,84 @@ impl WhatIf {
         self.failed.iter_mut().for_each(|failed| failed.counts = false);
     }
 
-    /// Failures while staging don't count for the activation.
     fn begin_activation(&mut self) {
-        for seen in self.devices.values_mut().filter(|seen| seen.gate_failed && !seen.has_ended) {
-            let before = seen.counts();
-            seen.gate_failed = false;
-            if let Some(counts) = usize::from(seen.wave).checked_sub(1).and_then(|index| self.waves.get_mut(index)) {
-                *counts = counts.minus(before).plus(seen.counts());
-            }
+        for member in self.devices.values_mut() {
+            let before = member.progress;
+            member.progress.begins_activation();
+            recount(&mut self.waves, member.wave, before, member.progress);
         }
     }
 
     pub fn apply_device(&mut self, at: DateTime<Utc>, position: u64, device: &DeviceId, event: &DeviceEvent) {
-        use DeviceEvent as E;
         let Some(update) = event.update().filter(|update| update.campaign == Some(self.id)) else { return };
-        let seen = self.devices.entry(device.clone()).or_default();
-        if let E::UpdateQueued { spec, .. } = event {
-            seen.rollback = (spec.kind == UpdateKind::Rollback).then_some(update.ordinal);
-            seen.wave = spec.campaign.map_or(seen.wave, |campaign| campaign.wave);
+        let member = self.devices.entry(device.clone()).or_default();
+        if let DeviceEvent::UpdateQueued { spec, .. } = event {
+            let is_rollback = spec.kind == UpdateKind::Rollback;
+            member.rollback = is_rollback.then_some(update.ordinal);
+            member.wave = spec.campaign.map_or(member.wave, |campaign| campaign.wave);
+            let begins = spec.campaign.filter(|_| member.first.is_none() && !is_rollback);
+            member.first = member.first.take().or(begins.map(|of| (update.ordinal, Track::new(of.rank, at))));
         }
-        if seen.rollback == Some(update.ordinal) {
+        if member.rollback == Some(update.ordinal) {
             return;
         }
-        let before = *seen;
-        seen.reached |= matches!(event, E::UpdateAccepted { .. });
-        seen.confirmed_ever |= matches!(event, E::UpdateConfirmed { .. });
-        seen.gate_failed |= event.is_gate_failure();
-        if let Some(phase) = event.phase() {
-            (seen.staged, seen.has_ended) = (phase == Phase::Staged, phase.is_ended());
+        let before = member.progress;
+        member.progress.apply(event);
+        let after = member.progress;
+        if let Some((_, track)) = member.first.as_mut().filter(|(ordinal, _)| *ordinal == update.ordinal) {
+            track.push(at, after);
         }
-        let (after, wave) = (*seen, seen.wave);
+        let wave = member.wave;
         if after.gate_failed && !before.gate_failed && self.failed.len() < EVIDENCE_DEVICES_MAX * self.waves.len() {
             self.failed.push(FailedDevice { device: device.clone(), wave, counts: true, ended: true });
         }
-        let Some(counts) = usize::from(wave).checked_sub(1).and_then(|index| self.waves.get_mut(index)) else { return };
-        *counts = counts.minus(before.counts()).plus(after.counts());
-        if before.counts() != after.counts() {
+        if recount(&mut self.waves, wave, before, after) {
             self.look(at, position);
         }
     }
 
-    /// Runs the failure gate with the other limits.
+    /// What would have happened. None for blue/green, whose devices have two turns, and for more than [`COURSE_DEVICES_MAX`] devices.
+    pub fn courses(&self) -> Option<Courses> {
+        let devices: u32 = self.waves.iter().map(|wave| wave.enrolled).sum();
+        let spec = self.spec().filter(|spec| !spec.stages() && devices <= COURSE_DEVICES_MAX)?;
+        let waves = match &self.settings.waves {
+            None => self.waves.iter().map(|wave| wave.enrolled).collect(),
+            Some(_) => of_waves(&spec.wave_ends(devices.into())),
+        };
+        let firmware_bytes = self.campaign.firmware.as_ref().map_or(0, |firmware| firmware.size);
+        let assumed = TimeDelta::seconds(assumed_update_seconds(firmware_bytes) as i64);
+        let mut tracks: Vec<Option<(&DeviceId, &Track)>> = vec![None; devices as usize];
+        for (device, (_, track)) in self.devices.iter().filter_map(|(id, member)| Some((id, member.first.as_ref()?))) {
+            if let Some(place) = tracks.get_mut(track.rank as usize) {
+                *place = Some((device, track));
+            }
+        }
+        let typical = Typical::of(tracks.iter().flatten().map(|(_, track)| *track), assumed);
+        let run = |outcome| {
+            let role = |place: &Option<(&'_ DeviceId, &Track)>| {
+                let known = place.and_then(|(_, track)| track.known());
+                Role {
+                    is_assumed: known.is_none(),
+                    changes: known.map_or_else(
+                        || typical.changes(place.map(|(_, track)| track), outcome),
+                        <[track::Change]>::to_vec,
+                    ),
+                }
+            };
+            let names = tracks.iter().map(|place| place.map(|(device, _)| device)).collect();
+            Rehearsal::new(spec.clone(), &waves, tracks.iter().map(role).collect(), names).run()
+        };
+        let unknown = tracks.iter().filter(|place| place.and_then(|(_, track)| track.known()).is_none()).count();
+        Some(Courses {
+            unknown: u32::try_from(unknown).unwrap_or(u32::MAX),
+            if_unknown_confirm: run(Outcome::Confirmed),
+            if_unknown_fail: run(Outcome::Failed),
+        })
+    }
+
+    /// Runs the failure gate with the other settings.
     fn look(&mut self, at: DateTime<Utc>, position: u64) {
-        if self.would_stop.is_some() {
+        if self.would_stop.is_some() || self.settings.change_the_order() {
             return;
         }
         let Some(view) = self.view(position) else { return };
@@ -182,19 +217,20 @@ impl WhatIf {
         self.would_stop = Some(Stop { result, at, position, reached: self.reached() });
     }
 
-    /// Checks a recorded result of the success gate against the other limits.
+    /// Checks a recorded result of the success gate against the other settings.
     fn judge(&mut self, at: DateTime<Utc>, position: u64, result: GateResult) {
         let stop = |result| Stop { result, at, position, reached: self.reached() };
         let (gate, verdict, wave) = (result.gate, result.verdict, result.wave);
         let is_empty = result.evidence.settled == 0;
-        if gate == GateKind::Success && self.would_stop.is_none() && !is_empty {
+        let may_stop = self.would_stop.is_none() && !self.settings.change_the_order();
+        if gate == GateKind::Success && may_stop && !is_empty {
             let limit = self.spec().map(|spec| spec.success_threshold(wave.unwrap_or(0)));
             let missed = limit.filter(|limit| result.measured_percent() < u32::from(*limit));
             if let Some(limit_percent) = missed {
                 let closed = GateResult { limit_percent, verdict: Verdict::Closed, ..result.clone() };
                 self.would_stop = Some(stop(closed));
             }
-        } else if gate == GateKind::TooFewReached && self.would_stop.is_none() && !self.is_enough(&result) {
+        } else if gate == GateKind::TooFewReached && may_stop && !self.is_enough(&result) {
             self.would_stop = Some(stop(result.clone()));
         }
         if verdict == Verdict::Closed && gate != GateKind::Rollback && self.stopped.is_none() {
@@ -202,17 +238,17 @@ impl WhatIf {
         }
     }
 
-    /// Whether the settled devices are enough by the other limits, after the wait.
+    /// Whether the settled devices are enough by the other settings, after the wait.
     fn is_enough(&self, result: &GateResult) -> bool {
-        let least = self.limits.gate_min_settled.map(|least| least.min(result.evidence.enrolled));
+        let least = self.settings.gate_min_settled.map(|least| least.min(result.evidence.enrolled));
         least.is_some_and(|least| result.evidence.settled >= least)
     }
 
-    /// The specification with the other limits, without the targets, which the gates don't need.
+    /// The specification with the other settings, without the targets, which the gates don't need.
     fn spec(&self) -> Option<CampaignSpec> {
         let spec = self.campaign.spec.as_ref()?;
         let spec = CampaignSpec { target_devices: vec![], target_groups: vec![], ..spec.clone() };
-        Some(self.limits.applied(spec))
+        Some(self.settings.applied(spec))
     }
 
     fn view(&self, position: u64) -> Option<RolloutView> {
@@ -240,16 +276,19 @@ impl WhatIf {
     }
 }
 
-impl DeviceProgress {
-    fn counts(self) -> Counts {
-        Counts {
-            reached: self.reached.into(),
-            gate_failed: self.gate_failed.into(),
-            gate_settled: (self.gate_failed || self.confirmed_ever).into(),
-            confirmed: self.confirmed_ever.into(),
-            staged: self.staged.into(),
-            staged_failed: (self.staged && self.gate_failed).into(),
-            ..Counts::default()
-        }
+/// Counts a device of a wave anew. Whether anything changes.
+fn recount(waves: &mut [Counts], wave: u16, before: DeviceProgress, after: DeviceProgress) -> bool {
+    let counts = usize::from(wave).checked_sub(1).and_then(|index| waves.get_mut(index));
+    let (before, after) = (before.counts(), after.counts());
+    if let Some(counts) = counts.filter(|_| before != after) {
+        *counts = counts.minus(before).plus(after);
+        return true;
     }
+    false
+}
+
+/// Devices of each wave, from the ranks at which they end.
+fn of_waves(ends: &[u64]) -> Vec<u32> {
+    let starts = [0].into_iter().chain(ends.iter().copied());
+    ends.iter().zip(starts).map(|(end, start)| u32::try_from(end.saturating_sub(start)).unwrap_or(u32::MAX)).collect()
 }

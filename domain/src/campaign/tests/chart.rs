@@ -96,11 +96,17 @@ fn the_allowed_commands_are_those_that_change_something() {
             let campaign = folded(&past);
             let allowed = status.allowed_commands(campaign.summary.is_some(), campaign.is_rolling_back());
             assert_eq!(allowed.contains(&operator), changes, "{name} while {status:?}");
+            let refused = status.refused_commands(campaign.summary.is_some(), campaign.is_rolling_back());
+            let why = refused.iter().find(|(command, _)| *command == operator).map(|(_, why)| why.code);
+            assert_eq!(why, (!changes).then_some("illegal_in_state"), "{name} while {status:?}");
         }
     }
     use OperatorCommand as O;
     assert_eq!(S::Paused.allowed_commands(false, false), [O::Resume, O::Cancel], "paused before its plan");
     assert_eq!(S::Paused.allowed_commands(true, true), [O::Adjust, O::Resume, O::Cancel], "paused while it goes back");
+    let why = |planned, goes_back| S::Paused.refused_commands(planned, goes_back).pop().unwrap().1.detail;
+    assert_eq!(why(false, false), "a campaign that is paused without a plan can't be rolled back");
+    assert_eq!(why(true, true), "a campaign that is paused while its devices go back can't be rolled back");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::device::{
 const DEVICES: u32 = 20;
 
 /// A campaign in two waves of the same size, in its first one.
-fn begun(limits: OtherLimits) -> WhatIf {
+fn begun(limits: OtherSettings) -> WhatIf {
     let mut spec = spec(&[50, 100]);
     (spec.gate_min_settled, spec.waves[0].percentage) = (4, percent(50));
     let plan = summary(&[DEVICES / 2, DEVICES / 2]);
@@ -80,8 +80,8 @@ fn settles(history: &mut WhatIf, n: u32, succeeds: bool) {
 
 #[test]
 fn a_stricter_limit_would_have_stopped_earlier() {
-    let strict = OtherLimits { failure_threshold_percent: Some(threshold(10)), ..OtherLimits::default() };
-    for (limits, stops_at) in [(OtherLimits::default(), None), (strict, Some(5))] {
+    let strict = OtherSettings { failure_threshold_percent: Some(threshold(10)), ..OtherSettings::default() };
+    for (limits, stops_at) in [(OtherSettings::default(), None), (strict, Some(5))] {
         let mut history = begun(limits);
         // One of five fails: 20 % is within the campaign's own limit.
         (1..=10).for_each(|n| settles(&mut history, n, n % 5 != 0));
@@ -97,7 +97,7 @@ fn a_stricter_limit_would_have_stopped_earlier() {
 
 #[test]
 fn a_count_stops_before_a_share_can_be_judged() {
-    let count = OtherLimits { failure_count: Some(1), ..OtherLimits::default() };
+    let count = OtherSettings { failure_count: Some(1), ..OtherSettings::default() };
     let mut history = begun(count);
     settles(&mut history, 1, true);
     settles(&mut history, 2, false);
@@ -106,7 +106,7 @@ fn a_count_stops_before_a_share_can_be_judged() {
 
 #[test]
 fn a_looser_limit_would_not_have_stopped_where_the_campaign_did() {
-    let loose = OtherLimits { failure_threshold_percent: Some(threshold(60)), ..OtherLimits::default() };
+    let loose = OtherSettings { failure_threshold_percent: Some(threshold(60)), ..OtherSettings::default() };
     let mut history = begun(loose);
     (1..=4).for_each(|n| settles(&mut history, n, n > 2));
     let evidence = Evidence { settled: 4, failed: 2, ..Evidence::default() };
@@ -123,7 +123,7 @@ fn a_looser_limit_would_not_have_stopped_where_the_campaign_did() {
 
 #[test]
 fn another_success_threshold_judges_what_was_judged() {
-    let strict = OtherLimits { success_threshold_percent: Some(threshold(95)), ..OtherLimits::default() };
+    let strict = OtherSettings { success_threshold_percent: Some(threshold(95)), ..OtherSettings::default() };
     let mut history = begun(strict);
     let evidence = Evidence { settled: 10, confirmed: 9, failed: 1, ..Evidence::default() };
     let passed = CampaignEvent::GatePassed { wave: 1, evidence, soak_minutes: 0 };
@@ -134,11 +134,100 @@ fn another_success_threshold_judges_what_was_judged() {
 
 #[test]
 fn what_takes_devices_back_is_not_judged() {
-    let count = OtherLimits { failure_count: Some(1), ..OtherLimits::default() };
+    let count = OtherSettings { failure_count: Some(1), ..OtherSettings::default() };
     let mut history = begun(count);
     let device = DeviceId::new("d-1").unwrap();
     for event in device_events(1, UpdateKind::Rollback, false) {
         history.apply_device(at(1), 20, &device, &event);
     }
     assert_eq!(history.would_stop, None);
+}
+
+/// Twenty devices whose waves have ten each, one slot after the other. Device n of them takes `n` minutes from its turn, and every fifth fails.
+fn recorded(settings: OtherSettings, touched: u32) -> WhatIf {
+    let mut history = begun(settings);
+    (0..touched).for_each(|rank| {
+        let device = DeviceId::new(format!("d-{rank}")).unwrap();
+        let events = device_events(rank, UpdateKind::Update, rank % 5 != 4);
+        let last = events.len() - 1;
+        for (index, event) in events.iter().enumerate() {
+            // Ten minutes from its turn to its end.
+            let minutes = if index == last { 10 } else { 0 };
+            history.apply_device(at(i64::from(rank) + minutes), u64::from(rank) + 10, &device, event);
+        }
+    });
+    history
+}
+
+fn waves(percentages: &[u8]) -> Option<Vec<crate::campaign::WaveSpec>> {
+    Some(spec(percentages).waves)
+}
+
+fn minutes(course: &Course) -> i64 {
+    course.after.num_minutes()
+}
+
+#[test]
+fn a_course_with_its_own_settings_gives_what_happened() {
+    let courses = recorded(OtherSettings::default(), 20).courses().unwrap();
+    assert_eq!((courses.unknown, &courses.if_unknown_confirm), (0, &courses.if_unknown_fail));
+    let course = courses.if_unknown_confirm;
+    assert_eq!(course.end, CourseEnd::Finished(CampaignResult::CompletedWithFailures));
+    let Counts { confirmed, failed, reached, .. } = course.counts;
+    assert_eq!((course.begun, reached, confirmed, failed, course.unknown), (20, 20, 16, 4, 0));
+}
+
+#[test]
+fn a_course_stops_where_a_gate_closes_and_says_how_many_had_begun() {
+    let strict = OtherSettings { failure_threshold_percent: Some(threshold(10)), ..OtherSettings::default() };
+    let course = recorded(strict, 20).courses().unwrap().if_unknown_fail;
+    let CourseEnd::Stopped(result) = &course.end else { panic!("{course:?}") };
+    assert_eq!((result.gate, result.wave, result.limit_percent), (GateKind::Failure, Some(1), 10));
+    assert_eq!(result.evidence.devices, ["d-4", "d-9"].map(|name| DeviceId::new(name).unwrap()));
+    assert_eq!((course.begun, minutes(&course)), (10, 10), "all of the first wave began at once");
+}
+
+#[test]
+fn fewer_devices_at_a_time_spare_devices_and_take_longer() {
+    let one_by_one = |max_concurrent_updates| OtherSettings {
+        failure_threshold_percent: Some(threshold(10)),
+        max_concurrent_updates: Some(max_concurrent_updates),
+        ..OtherSettings::default()
+    };
+    for (slots, begun, after) in [(1, 5, 50), (2, 6, 30), (100, 10, 10)] {
+        let course = recorded(one_by_one(slots), 20).courses().unwrap().if_unknown_confirm;
+        assert!(matches!(course.end, CourseEnd::Stopped(_)), "{course:?}");
+        assert_eq!((course.begun, minutes(&course)), (begun, after), "with {slots} slots");
+    }
+}
+
+#[test]
+fn other_waves_take_the_same_devices_in_the_same_order() {
+    let small = OtherSettings { waves: waves(&[25, 50, 100]), ..OtherSettings::default() };
+    let course = recorded(small.clone(), 20).courses().unwrap().if_unknown_confirm;
+    assert_eq!((course.begun, course.counts.enrolled, minutes(&course)), (20, 20, 30), "three waves of ten minutes");
+    let strict = OtherSettings { failure_threshold_percent: Some(threshold(10)), ..small };
+    let course = recorded(strict, 20).courses().unwrap().if_unknown_confirm;
+    assert_eq!(course.begun, 5, "the fifth device fails in the first wave");
+}
+
+#[test]
+fn what_is_not_known_gives_bounds() {
+    // Ten devices had their turn, then somebody stopped the campaign.
+    let courses = recorded(OtherSettings::default(), 10).courses().unwrap();
+    let (best, worst) = (&courses.if_unknown_confirm, &courses.if_unknown_fail);
+    assert_eq!((courses.unknown, best.unknown, worst.unknown), (10, 10, 10));
+    assert_eq!(best.end, CourseEnd::Finished(CampaignResult::CompletedWithFailures));
+    assert_eq!((best.counts.confirmed, minutes(best)), (18, 20), "they take as long as the others did");
+    let CourseEnd::Stopped(result) = &worst.end else { panic!("{worst:?}") };
+    assert_eq!((result.gate, result.wave), (GateKind::Failure, Some(2)));
+}
+
+#[test]
+fn other_waves_have_the_rules_of_a_campaign() {
+    let check = |percentages: &[u8]| {
+        let settings = OtherSettings { waves: waves(percentages), ..OtherSettings::default() };
+        settings.check(&spec(&[50, 100]), at(0)).map_err(|rejection| rejection.code())
+    };
+    assert_eq!((check(&[10, 100]), check(&[10, 50]), check(&[50, 10, 100])), (Ok(()), Err("invalid"), Err("invalid")));
 }

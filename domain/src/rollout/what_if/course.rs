@@ -1,0 +1,230 @@
+//! The course that a campaign would have taken: the policy decides over what each device did, counted from its turn.
+//!
+//! Devices begin in the campaign's order. Every outcome keeps its recorded time; who has none of its own is assumed to confirm or to fail, so
+//! two courses are the bounds. Maintenance windows, jitter, freezes and operators are left out: waves that an operator opens are opened at once.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::track::Change;
+use crate::campaign::{CampaignResult, CampaignSpec, CampaignStatus, EVIDENCE_DEVICES_MAX, GateResult, Verdict};
+use crate::ids::DeviceId;
+use crate::rollout::{Counts, FailedDevice, RolloutStep, RolloutView, decide};
+use crate::window::MaintenanceWindows;
+
+/// Most devices of a campaign whose course is computed.
+pub const COURSE_DEVICES_MAX: u32 = 100_000;
+/// Most decisions of one course, for each of its devices and waves.
+const DECISIONS_MAX_EACH: usize = 64;
+
+/// How a course ends.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CourseEnd {
+    Finished(CampaignResult),
+    Stopped(GateResult),
+    /// It waits for what the course leaves out.
+    Waits,
+}
+
+/// One course of a campaign.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Course {
+    pub end: CourseEnd,
+    /// From the start to the end.
+    pub after: TimeDelta,
+    /// Devices that had their turn.
+    pub begun: u32,
+    /// The part of `begun` whose outcome is assumed.
+    pub unknown: u32,
+    /// All waves together, at the end.
+    pub counts: Counts,
+}
+
+/// A device of the campaign, at its place in the order.
+pub(super) struct Role {
+    pub(super) changes: Vec<Change>,
+    pub(super) is_assumed: bool,
+}
+
+pub(super) struct Rehearsal<'a> {
+    roles: Vec<Role>,
+    /// Its devices in the same order, where they are known.
+    names: Vec<Option<&'a DeviceId>>,
+    view: RolloutView,
+    /// First rank after each wave.
+    wave_ends: Vec<usize>,
+    /// The campaign starts at the Unix epoch: only durations count.
+    now: DateTime<Utc>,
+    begun: usize,
+    /// Time, rank and index of the next change of each device that has begun.
+    next: BinaryHeap<Reverse<(DateTime<Utc>, usize, usize)>>,
+}
+
+impl<'a> Rehearsal<'a> {
+    /// `waves`: devices of each wave. `names`: the devices, where they are known; both in the campaign's order.
+    pub(super) fn new(spec: CampaignSpec, waves: &[u32], roles: Vec<Role>, names: Vec<Option<&'a DeviceId>>) -> Self {
+        let start = DateTime::UNIX_EPOCH;
+        let spec = CampaignSpec {
+            maintenance_window: MaintenanceWindows::default(),
+            jitter_seconds: None,
+            scheduled_start: None,
+            ends_at: None,
+            ..spec
+        };
+        let end_of = |end: &mut usize, enrolled: &u32| {
+            *end += *enrolled as usize;
+            Some(*end)
+        };
+        let view = RolloutView {
+            spec,
+            status: CampaignStatus::Running,
+            position: 0,
+            wave: 1,
+            wave_opened_at: Some(start),
+            soaking_since: None,
+            wave_completed: false,
+            accepted: false,
+            waves: waves.iter().map(|enrolled| Counts { enrolled: *enrolled, ..Counts::default() }).collect(),
+            paced_until: None,
+            ends_at: None,
+            failed_devices: vec![],
+            rollback: None,
+            zones: vec![],
+            kept_back: None,
+            released_at: None,
+        };
+        let wave_ends = waves.iter().scan(0, end_of).collect();
+        Self { roles, names, view, wave_ends, now: start, begun: 0, next: BinaryHeap::new() }
+    }
+
+    pub(super) fn run(mut self) -> Course {
+        self.count_ready();
+        let decisions_max = DECISIONS_MAX_EACH * (1 + self.roles.len() + self.view.waves.len());
+        for _ in 0..decisions_max {
+            let steps = decide(&self.view, self.now);
+            let has_steps = !steps.is_empty();
+            for step in steps {
+                if let Some(end) = self.take(step) {
+                    return self.ends(end);
+                }
+            }
+            if has_steps {
+                continue;
+            }
+            let Some(at) = self.next_time() else { break };
+            self.now = at;
+            self.change();
+        }
+        self.ends(CourseEnd::Waits)
+    }
+
+    fn take(&mut self, step: RolloutStep) -> Option<CourseEnd> {
+        match step {
+            RolloutStep::Grant { devices_max } => self.begin(devices_max as usize),
+            RolloutStep::PassGate { .. } => self.view.soaking_since = Some(self.now),
+            RolloutStep::BreakSoak { .. } => self.view.soaking_since = None,
+            RolloutStep::CompleteWave { .. } => self.open_next_wave(),
+            RolloutStep::CloseGate { gate, wave, threshold_percent, evidence } => {
+                let limit_percent = threshold_percent;
+                let result = GateResult { gate, wave, verdict: Verdict::Closed, limit_percent, evidence };
+                return Some(CourseEnd::Stopped(result));
+            }
+            RolloutStep::Finish { result, .. } => return Some(CourseEnd::Finished(result)),
+            // Neither staged, nor cancelled, nor rolled back.
+            RolloutStep::CompleteStaging { .. }
+            | RolloutStep::CancelStaged
+            | RolloutStep::WithdrawUnanswered
+            | RolloutStep::CancelUpdates
+            | RolloutStep::FinishCancel
+            | RolloutStep::FinishRollback { .. } => return Some(CourseEnd::Waits),
+        }
+        None
+    }
+
+    fn begin(&mut self, devices_max: usize) {
+        let open_end = self.wave_ends[usize::from(self.view.wave) - 1];
+        let end = open_end.min(self.begun + devices_max);
+        let begins = end - self.begun;
+        for rank in self.begun..end {
+            self.schedule(rank, 0, self.now);
+        }
+        self.begun = end;
+        self.view.paced_until = self.view.spec.paced_until(self.view.paced_until, self.now, begins);
+        // What changes at once takes its slot before the next decision.
+        self.change();
+        self.count_ready();
+    }
+
+    /// The change of a device that has begun at `began`, if it has one more.
+    fn schedule(&mut self, rank: usize, index: usize, began: DateTime<Utc>) {
+        if let Some((after, _)) = self.roles[rank].changes.get(index) {
+            self.next.push(Reverse((began + *after, rank, index)));
+        }
+    }
+
+    /// Applies all changes up to now.
+    fn change(&mut self) {
+        while let Some(Reverse((at, rank, index))) =
+            self.next.peek().copied().filter(|Reverse((at, ..))| *at <= self.now)
+        {
+            self.next.pop();
+            let changes = &self.roles[rank].changes;
+            let before = index.checked_sub(1).map(|before| changes[before].1).unwrap_or_default();
+            let (after, progress) = changes[index];
+            let wave = self.wave_ends.partition_point(|end| *end <= rank);
+            let counts = &mut self.view.waves[wave];
+            *counts = counts.minus(before.counts()).plus(progress.counts());
+            let names_more = self.view.failed_devices.len() < EVIDENCE_DEVICES_MAX * self.view.waves.len();
+            if let Some(device) = self.names[rank].filter(|_| names_more && progress.gate_failed && !before.gate_failed)
+            {
+                let wave = u16::try_from(wave + 1).unwrap_or(u16::MAX);
+                let ended = progress.is_failed();
+                self.view.failed_devices.push(FailedDevice { device: device.clone(), wave, counts: true, ended });
+            }
+            self.schedule(rank, index + 1, at - after);
+        }
+    }
+
+    fn open_next_wave(&mut self) {
+        self.view.soaking_since = None;
+        if usize::from(self.view.wave) < self.view.waves.len() {
+            self.view.wave += 1;
+            self.view.wave_opened_at = Some(self.now);
+            self.count_ready();
+        } else {
+            self.view.wave_completed = true;
+        }
+    }
+
+    /// Devices of open waves that have not begun.
+    fn count_ready(&mut self) {
+        let begun = self.begun;
+        for (wave, end) in self.view.waves.iter_mut().zip(&self.wave_ends) {
+            let left = end.saturating_sub(begun).min(wave.enrolled as usize);
+            wave.ready = u32::try_from(left).unwrap_or(u32::MAX);
+        }
+    }
+
+    /// When something changes next without a step.
+    fn next_time(&self) -> Option<DateTime<Utc>> {
+        let change = self.next.peek().map(|Reverse((at, ..))| *at);
+        let soak = self.view.soaking_since.map(|since| self.view.soak_ends(since));
+        let wait = self.view.wave_wait_ends();
+        let grant = self.view.next_grant_at(self.now);
+        [change, soak, wait, grant].into_iter().flatten().filter(|at| *at > self.now).min()
+    }
+
+    fn ends(self, end: CourseEnd) -> Course {
+        let unknown = self.roles[..self.begun].iter().filter(|role| role.is_assumed).count();
+        let count = |devices: usize| u32::try_from(devices).unwrap_or(u32::MAX);
+        Course {
+            end,
+            after: self.now - DateTime::UNIX_EPOCH,
+            begun: count(self.begun),
+            unknown: count(unknown),
+            counts: self.view.total(),
+        }
+    }
+}
