@@ -7,7 +7,7 @@
 //! each client in a queue (`queue.rs`).
 //!
 //! Invariants: a message names what changed and never shows it; every queue is bounded, and a client that doesn't keep up is told to read
-//! everything again and closed, so it slows nobody; a stream ends within seconds after its caller may no longer have it (`guard.rs`).
+//! everything again and closed, so it slows no other stream; a stream ends within seconds after its caller may no longer have it (`guard.rs`).
 
 mod backlog;
 mod change;

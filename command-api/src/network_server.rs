@@ -4,6 +4,8 @@ use axum::http::StatusCode;
 use chirpstack::grpc::{ApiKey, Client, Connection, Error, InvalidConnection};
 use domain::TenantId;
 use domain::tenant::ChirpStackConnection;
+use runtime::outward::Outward;
+use trust::SecretValue;
 
 use crate::http::Problem;
 use crate::state::App;
@@ -13,15 +15,22 @@ pub(crate) async fn client(app: &App, tenant: &TenantId, connection: &ChirpStack
     let key = app.secrets()?.read(tenant, &connection.api_key).await;
     let key =
         key.map_err(|_| Problem::unavailable("secrets_unavailable", "the API key of ChirpStack can't be read"))?;
-    let unusable = |error: InvalidConnection| refused(&error.to_string());
-    let api_key = ApiKey::new(key.reveal_text().unwrap_or_default()).map_err(unusable)?;
-    let outward = app.config.outward.clone();
-    let settings =
-        Connection { extra_ca_pem: connection.ca.clone(), ..Connection::new(&connection.url, api_key, outward) };
-    Client::new(&settings).map_err(unusable)
+    let settings = settings(&app.config.outward, connection, Some(&key));
+    settings.and_then(|settings| Client::new(&settings)).map_err(|error| refused(&error.to_string()))
 }
 
-/// The reply to a call that ended so.
+/// How a ChirpStack is asked, with this key.
+pub(crate) fn settings(
+    outward: &Outward,
+    connection: &ChirpStackConnection,
+    key: Option<&SecretValue>,
+) -> Result<Connection, InvalidConnection> {
+    let api_key = ApiKey::new(key.and_then(SecretValue::reveal_text).unwrap_or_default())?;
+    let settings = Connection::new(&connection.url, api_key, outward.clone());
+    Ok(Connection { extra_ca_pem: connection.ca.clone(), ..settings })
+}
+
+/// The reply after a call that failed with this error.
 pub(crate) fn problem(error: &Error) -> Problem {
     match error {
         Error::Unavailable { .. } | Error::DeadlineExceeded | Error::Internal { .. } => unavailable(&error.to_string()),

@@ -15,6 +15,8 @@ use utoipa::openapi::{Deprecated, InfoBuilder, OpenApi, RefOr, Required, Securit
 use crate::access::{Access, access_of};
 use crate::sign_in::SESSION_COOKIE;
 
+pub(crate) use problems::problem_response;
+
 /// Introduction of the description.
 const DESCRIPTION: &str = "Delivers firmware to fleets of IoT devices and records proof of it.
 

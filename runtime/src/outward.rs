@@ -1,5 +1,5 @@
 //! Connections to addresses that a tenant may set. Without a limit a tenant could have Waybill talk to what only its machine reaches:
-//! databases, other services of the house, a cloud's metadata.
+//! databases, other internal services, a cloud's metadata.
 //!
 //! Invariant: a connection goes to an address that was checked. Names are looked up once for each connection, and all that they name must be
 //! admitted, so a name that changes its address between check and use gains nothing.
@@ -21,7 +21,7 @@ const ADDRESSES_MAX: usize = 8;
 /// Which addresses are admitted: public ones, those in `networks`, and with `loopback` those of the machine itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outward {
-    /// Networks of the operator's house that tenants may name, such as that of a ChirpStack.
+    /// Networks of the operator that tenants may name, such as that of a ChirpStack.
     pub networks: Vec<Network>,
     /// For development.
     pub loopback: bool,
@@ -41,7 +41,7 @@ impl Outward {
     /// The admitted addresses of a host, which is a name or an address, in brackets or not. Fails with [`ErrorKind::PermissionDenied`] if one
     /// of them is not admitted.
     pub async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-        let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        let host = without_brackets(host);
         let addresses: Vec<SocketAddr> = lookup_host((host, port)).await?.take(ADDRESSES_MAX).collect();
         if addresses.is_empty() {
             return Err(io::Error::new(ErrorKind::NotFound, "the name has no address"));
@@ -60,9 +60,9 @@ impl Outward {
 
     /// Whether a host is an address, and one that is not admitted. A name is judged when it is connected to.
     pub fn refuses(&self, host: &str) -> bool {
-        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        let is_named = self.services.iter().any(|(named, _)| named.eq_ignore_ascii_case(bare));
-        bare.parse().is_ok_and(|address| !is_named && !self.admits(address))
+        let host = without_brackets(host);
+        let is_named = self.services.iter().any(|(named, _)| named.eq_ignore_ascii_case(host));
+        host.parse().is_ok_and(|address| !is_named && !self.admits(address))
     }
 
     /// Connects to a host within [`CONNECT_TIMEOUT`].
@@ -75,6 +75,11 @@ impl Outward {
         };
         timeout(CONNECT_TIMEOUT, connect).await.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()))
     }
+}
+
+/// An IPv6 address in a URL has brackets.
+fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)
 }
 
 /// The IPv4 address that an IPv6 address stands for, where it does: mapped, compatible, translated (64:ff9b::/96) or tunnelled (2002::/16).
@@ -180,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_of_the_house_and_loopback_are_admitted_where_it_is_said() {
+    fn listed_networks_and_loopback_are_admitted() {
         let networks = vec!["10.1.0.0/16".parse().unwrap(), "fd00:1::/32".parse().unwrap()];
         let outward = Outward { networks, ..Outward::default() };
         assert!(admits(&outward, "10.1.2.3") && admits(&outward, "::ffff:10.1.2.3") && admits(&outward, "fd00:1::5"));

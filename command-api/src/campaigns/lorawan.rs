@@ -29,9 +29,9 @@ pub(crate) struct LorawanGroup {
     #[schema(value_type = Option<String>)]
     region: Option<&'static str>,
     devices: u32,
-    /// Deployments that so many devices need, at most 250 in each.
+    /// Deployments that these devices need, at most 250 devices in each.
     deployments: u32,
-    /// Null, like the following: whole images can't be sent to these devices, or nobody knows yet.
+    /// Null, like the following: whole images can't be sent to these devices, or it is not known yet whether they can.
     fragments: Option<u32>,
     /// Sent beyond those of the image, to make up for lost ones.
     redundant_fragments: Option<u32>,

@@ -18,10 +18,10 @@ use crate::http::Problem;
 #[schema(example = json!({"kind": "operator", "detail": "an operator to open wave 3", "wave": 3}))]
 pub(crate) struct WaitBody {
     /// `operator` (to start it, to change a rejected one, or to open `wave`), `approval`, `scheduled_start`, `resume`, `accept` (a gate is
-    /// closed), `firmware` (it is withdrawn), `freeze` (of the tenant), `plan`, `soak`, `slots`, `rate`, `jitter`, `window` (the maintenance window to open, for `count`
-    /// ready devices or for `wave`), `working_devices`, and `{reason}_devices` for devices that can't begin now: `offline_devices`,
-    /// `busy_devices`, `held_devices`, `precondition_devices`, `backoff_devices`, `deferred_devices` …, or `idle_devices` if no reason is
-    /// known. More may be added.
+    /// closed), `firmware` (it is withdrawn), `freeze` (of the tenant), `signatures` (of the firmware, by keys that the tenant trusts), `plan`,
+    /// `soak`, `slots`, `rate`, `jitter`, `window` (the maintenance window to open, for `count` ready devices or for `wave`),
+    /// `working_devices`, and `{reason}_devices` for devices that can't begin now: `offline_devices`, `busy_devices`, `held_devices`,
+    /// `precondition_devices`, `backoff_devices`, `deferred_devices` …, or `idle_devices` if no reason is known. More may be added.
     kind: String,
     /// The same as a sentence.
     detail: String,

@@ -1,4 +1,4 @@
-//! `GET /devices/{id}/network-notices`: what the network server had to say about a device: logs and errors, and that it has joined.
+//! `GET /devices/{id}/network-notices`: what the network server reported about a device: logs, errors and joins.
 //!
 //! They are read from the stream of telemetry, which forgets after seven days.
 
@@ -50,9 +50,9 @@ struct Notice {
 
 /// List what the network server said about a device
 ///
-/// Logs and errors of ChirpStack, such as a codec that fails, a downlink that was dropped or a gateway that could not send, and joins; oldest first, of the
-/// last seven days, at a limited rate. A page can have fewer items than asked for, or none, and still a `next_cursor`: at most 2,000 messages of the
-/// device are looked at for one page.
+/// Logs and errors of ChirpStack, such as a codec that fails, a downlink that was dropped or a gateway that could not send, and joins; oldest
+/// first, of the last seven days, at a limited rate. A page can have fewer items than asked for, or none, and still a `next_cursor`: at most
+/// 2,000 messages of the device are looked at for one page.
 #[utoipa::path(
     get, path = "/devices/{device_id}/network-notices", tag = "lorawan", params(DevicePath, PageParams),
     responses(

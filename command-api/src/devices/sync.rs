@@ -57,7 +57,7 @@ fn request_sync() -> DeviceCommand {
 #[serde(deny_unknown_fields, default)]
 #[schema(example = json!({"sync_state": "failed", "reason": "the application was missing"}))]
 pub(crate) struct SyncRequest {
-    /// `failed` or `synced`; both when absent. What is pending is synced anyhow.
+    /// `failed` or `synced`; both when absent. Pending devices are synced without a request.
     sync_state: Option<String>,
     /// `next_after` of the reply before.
     after: Option<String>,

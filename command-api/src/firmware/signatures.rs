@@ -149,7 +149,7 @@ pub(super) fn checked(
     requests.iter().map(|request| request.checked(field, tenant, signed)).collect()
 }
 
-/// Perhaps a signature of something else, perhaps by a key that is trusted later: nobody can tell.
+/// 409, since the signature may be by a key that is trusted later. It may also be of something else: the two can't be told apart.
 fn untrusted() -> Problem {
     let detail = "it is not a signature of this firmware by a key that the tenant trusts";
     Problem::new(StatusCode::CONFLICT, "signature_untrusted", detail)

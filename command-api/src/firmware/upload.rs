@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::extract::multipart::Field;
 use axum::response::{IntoResponse, Response};
 use domain::firmware::{
-    Deletion, Firmware, FirmwareCommand, FirmwareMetadata, FirmwareSignature, FirmwareStatus, RollbackNeed,
-    SIGNATURES_MAX,
+    Deletion, Firmware, FirmwareCommand, FirmwareEvent, FirmwareMetadata, FirmwareSignature, FirmwareStatus,
+    RollbackNeed, SIGNATURES_MAX,
 };
 use domain::tenant::Tenant;
 use domain::{FirmwareId, Key};
@@ -54,9 +54,10 @@ pub(crate) struct UploadForm {
 
 /// Upload a firmware
 ///
-/// Multipart with the parts `metadata` (JSON) and `file`, in any order, and with up to 16 signatures in further parts: `signature`, `minisign`,
-/// `cosign_bundle`. Each must be by a key that the tenant trusts, else nothing is kept. The same bytes again: 200 with the existing firmware, which gets the
-/// signatures that it lacks. Other bytes for the same model, component and version: 409. Given sizes and digests must match.
+/// Multipart with the parts `metadata` (JSON) and `file`, in any order, and with up to 16 signatures in further parts: `signature`,
+/// `minisign`, `cosign_bundle`. Each must be by a key that the tenant trusts, else nothing is kept. The same bytes again: 200 with the
+/// existing firmware, which gets the signatures that it lacks. Other bytes for the same model, component and version: 409. Given sizes and
+/// digests must match.
 #[utoipa::path(
     post, path = "/firmware", tag = "firmware", params(CommandHeaders),
     request_body(content = UploadForm, content_type = "multipart/form-data"),
@@ -191,8 +192,8 @@ async fn store(
     let sha256 = bytes.sha256;
     let command = FirmwareCommand::Register { metadata: Box::new(metadata), bytes, signatures };
     let allowed = match allow(app, caller, envelope, &key, &command).await {
-        // The same bytes again change nothing.
-        Ok(would_be) if !would_be.events.is_empty() => {
+        // The same bytes again are counted already, also when they bring signatures.
+        Ok(would_be) if has_new_bytes(&would_be) => {
             app.has_room_for_bytes(&caller.tenant, incoming.bytes.size).await.map(|()| would_be)
         }
         allowed => allowed,
@@ -272,7 +273,14 @@ async fn allow(
 
 fn reply(id: domain::FirmwareId, done: &Done<Firmware>) -> Result<Response, Problem> {
     let body = FirmwareBody::done(id, done).ok_or_else(|| Problem::internal("a firmware without content"))?;
-    Ok(done.reply_created(body, location(id)).into_response())
+    let reply = if has_new_bytes(done) { done.reply_created(body, location(id)) } else { done.reply(body) };
+    Ok(reply.into_response())
+}
+
+/// Whether an upload brings bytes that the tenant didn't have.
+fn has_new_bytes(done: &Done<Firmware>) -> bool {
+    use FirmwareEvent as E;
+    done.events.iter().any(|event| matches!(event, E::Registered { .. } | E::Restored { .. }))
 }
 
 /// Adds the existing firmware to a conflict.

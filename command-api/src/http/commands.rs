@@ -160,6 +160,16 @@ impl Envelope {
         self.if_match.is_some()
     }
 
+    /// The same request, only for the aggregate as it is at this version, if `If-Match` admits it.
+    #[must_use]
+    pub(crate) fn at_version(&self, version: u64) -> Self {
+        let versions = match &self.if_match {
+            Some(ExpectedVersion::OneOf(wanted)) if !wanted.contains(&version) => vec![],
+            Some(ExpectedVersion::OneOf(_) | ExpectedVersion::Existing) | None => vec![version],
+        };
+        Self { if_match: Some(ExpectedVersion::OneOf(versions)), ..self.clone() }
+    }
+
     /// The same request, for several resources: their events have one correlation id. `If-Match` would apply to none of them.
     pub(crate) fn of_many(&self, caller: &Caller) -> Result<(Self, Uuid), Problem> {
         if self.if_match.is_some() {
@@ -344,9 +354,31 @@ pub(crate) fn without_tenant(route: &str) -> &str {
 mod tests {
     use super::*;
 
+    impl Envelope {
+        pub(crate) fn with_if_match(tag: Option<&str>) -> Self {
+            let request = axum::http::Request::put("/x");
+            let request = match tag {
+                Some(tag) => request.header("If-Match", tag),
+                None => request,
+            };
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            Self::of(&parts).unwrap()
+        }
+    }
+
     #[test]
     fn the_twin_of_a_route_is_the_same_route() {
         assert_eq!(without_tenant("/api/v1/tenants/{tenant_id}/devices/{device_id}"), "/devices/{device_id}");
         assert_eq!(without_tenant("/api/v1/devices"), "/devices");
+    }
+
+    #[test]
+    fn a_command_for_one_version_obeys_if_match_too() {
+        let at_3 = |tag: Option<&str>| Envelope::with_if_match(tag).at_version(3).if_match;
+        let only = |versions: &[u64]| Some(ExpectedVersion::OneOf(versions.to_vec()));
+        for tag in [None, Some("*"), Some("\"3\""), Some("\"2\", \"3\"")] {
+            assert_eq!(at_3(tag), only(&[3]), "{tag:?}");
+        }
+        assert_eq!(at_3(Some("\"2\"")), only(&[]));
     }
 }

@@ -30,7 +30,8 @@ impl Backlog {
         self.changes.push_back(Arc::new(change));
     }
 
-    /// The changes after a position; none if some of them are no longer kept. They are shared, so that nobody needs the lock to look through them.
+    /// The changes after a position; none if some of them are no longer kept. They are shared, so that no lock is needed to look through
+    /// them.
     pub(super) fn after(&self, position: u64) -> Option<Vec<Arc<Change>>> {
         if position < self.complete_after {
             return None;

@@ -3,7 +3,7 @@
 //! `X-Waybill-Signature: t={seconds since 1970},v1={HMAC-SHA256 of "{t}.{body}" in hexadecimal digits}`. ChirpStack itself signs nothing and
 //! sends the header; a relay in front of it can sign. While a secret is replaced there may be several `v1`.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
@@ -16,35 +16,31 @@ pub(super) const WINDOW_S: u64 = 300;
 /// Most signatures in a header that are looked at.
 const SIGNATURES_MAX: usize = 4;
 
-/// What a webhook shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shown {
-    /// The secret or a valid signature.
-    Genuine,
-    /// Neither.
-    Nothing,
-    /// A wrong one, or a signature that is too old.
-    Wrong(&'static str),
+/// What a webhook shows, to be checked with the tenant's secret.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shown<'a> {
+    Signature(&'a HeaderValue),
+    Secret(&'a HeaderValue),
 }
 
-/// Checks what a request shows against the tenant's secret. A signature counts before the header with the secret.
-pub(super) fn check(headers: &HeaderMap, secret_header: &str, secret: &[u8], body: &[u8], now: DateTime<Utc>) -> Shown {
-    if let Some(signature) = headers.get(SIGNATURE) {
-        return match signature.to_str().ok().and_then(Signature::parse) {
-            Some(signature) => signature.check(secret, body, now),
-            None => Shown::Wrong("the signature is not t=…,v1=…"),
-        };
+impl<'a> Shown<'a> {
+    /// A signature counts before the header with the secret.
+    pub(super) fn of(headers: &'a HeaderMap, secret_header: &str) -> Option<Self> {
+        let signature = headers.get(SIGNATURE).map(Self::Signature);
+        signature.or_else(|| headers.get(secret_header).map(Self::Secret))
     }
-    match headers.get(secret_header) {
-        Some(shown) if is_equal(shown.as_bytes(), secret) => Shown::Genuine,
-        Some(_) => Shown::Wrong("the secret is wrong"),
-        None => Shown::Nothing,
-    }
-}
 
-/// Whether a request shows anything that could be checked.
-pub(super) fn shows_something(headers: &HeaderMap, secret_header: &str) -> bool {
-    headers.contains_key(SIGNATURE) || headers.contains_key(secret_header)
+    /// Fails with the reason if it is wrong, or a signature that is too old.
+    pub(super) fn check(self, secret: &[u8], body: &[u8], now: DateTime<Utc>) -> Result<(), &'static str> {
+        match self {
+            Self::Signature(text) => {
+                let signature = text.to_str().ok().and_then(Signature::parse);
+                signature.ok_or("the signature is not t=…,v1=…")?.check(secret, body, now)
+            }
+            Self::Secret(shown) if is_equal(shown.as_bytes(), secret) => Ok(()),
+            Self::Secret(_) => Err("the secret is wrong"),
+        }
+    }
 }
 
 /// The time that this takes depends on neither content.
@@ -73,24 +69,24 @@ impl<'a> Signature<'a> {
         (!values.is_empty()).then_some(Self { time, values })
     }
 
-    fn check(&self, secret: &[u8], body: &[u8], now: DateTime<Utc>) -> Shown {
+    fn check(&self, secret: &[u8], body: &[u8], now: DateTime<Utc>) -> Result<(), &'static str> {
         let distance = self.time.parse::<i64>().ok().map(|time| time.abs_diff(now.timestamp()));
         if distance.is_none_or(|distance| distance > WINDOW_S) {
-            return Shown::Wrong("the signature is not of the last 300 seconds");
+            return Err("the signature is not of the last 300 seconds");
         }
         // A key of any length is accepted.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return Shown::Wrong("no key") };
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return Err("no key") };
         for part in [self.time.as_bytes(), b".", body] {
             mac.update(part);
         }
         let is_right = self.values.iter().any(|value| mac.clone().verify_slice(value).is_ok());
-        if is_right { Shown::Genuine } else { Shown::Wrong("the signature is wrong") }
+        if is_right { Ok(()) } else { Err("the signature is wrong") }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{HeaderName, HeaderValue};
+    use axum::http::HeaderName;
 
     use super::*;
 
@@ -112,29 +108,33 @@ mod tests {
         format!("t={time},v1={}", hex::encode(mac.finalize().into_bytes()))
     }
 
-    fn shown(headers: &HeaderMap) -> Shown {
-        check(headers, "x-waybill-webhook-secret", SECRET, BODY, now())
+    fn shown_in(headers: &HeaderMap, secret_header: &str) -> Option<Result<(), &'static str>> {
+        Shown::of(headers, secret_header).map(|shown| shown.check(SECRET, BODY, now()))
+    }
+
+    fn shown(headers: &HeaderMap) -> Option<Result<(), &'static str>> {
+        shown_in(headers, "x-waybill-webhook-secret")
     }
 
     #[test]
     fn the_secret_or_a_signature_made_with_it_is_genuine() {
-        assert_eq!(shown(&with("x-waybill-webhook-secret", "a secret of the tenant")), Shown::Genuine);
-        assert_eq!(check(&with("x-token", "a secret of the tenant"), "x-token", SECRET, BODY, now()), Shown::Genuine);
+        assert_eq!(shown(&with("x-waybill-webhook-secret", "a secret of the tenant")), Some(Ok(())));
+        assert_eq!(shown_in(&with("x-token", "a secret of the tenant"), "x-token"), Some(Ok(())));
         for seconds in [-300, 0, 300] {
             let text = signed(now().timestamp() + seconds, SECRET, BODY);
-            assert_eq!(shown(&with("x-waybill-signature", &text)), Shown::Genuine, "{seconds}");
+            assert_eq!(shown(&with("x-waybill-signature", &text)), Some(Ok(())), "{seconds}");
         }
         let (_, right) =
             signed(now().timestamp(), SECRET, BODY).split_once(',').map(|(t, v)| (t.to_owned(), v.to_owned())).unwrap();
         let both = format!("t={}, v1={}, {right}, v2=x", now().timestamp(), "00".repeat(32));
-        assert_eq!(shown(&with("x-waybill-signature", &both)), Shown::Genuine, "while a secret is replaced");
+        assert_eq!(shown(&with("x-waybill-signature", &both)), Some(Ok(())), "while a secret is replaced");
     }
 
     #[test]
     fn nothing_else_is() {
-        assert_eq!(shown(&HeaderMap::new()), Shown::Nothing);
+        assert_eq!(shown(&HeaderMap::new()), None);
         for text in ["", "a secret", "a secret of the tenant ", "A secret of the tenant"] {
-            assert!(matches!(shown(&with("x-waybill-webhook-secret", text)), Shown::Wrong(_)), "{text}");
+            assert!(matches!(shown(&with("x-waybill-webhook-secret", text)), Some(Err(_))), "{text}");
         }
         let now = now().timestamp();
         let of_other_body = signed(now, SECRET, b"{}");
@@ -155,10 +155,10 @@ mod tests {
             &of_other_body,
             &signed(now - 1, SECRET, BODY).replace(&format!("t={}", now - 1), &format!("t={now}")),
         ] {
-            assert!(matches!(shown(&with("x-waybill-signature", text)), Shown::Wrong(_)), "{text}");
+            assert!(matches!(shown(&with("x-waybill-signature", text)), Some(Err(_))), "{text}");
         }
         let mut both = with("x-waybill-webhook-secret", "a secret of the tenant");
         both.insert("x-waybill-signature", HeaderValue::from_static("t=1,v1=00"));
-        assert!(matches!(shown(&both), Shown::Wrong(_)), "a wrong signature isn't made good by a header");
+        assert!(matches!(shown(&both), Some(Err(_))), "a wrong signature isn't made good by a header");
     }
 }

@@ -1,5 +1,7 @@
 //! `POST /lorawan/webhooks/{tenant_id}`, `…/uplink`, `…/status`, `…/error`: events of ChirpStack, versions 3 and 4, JSON and protobuf.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::Extensions;
@@ -12,12 +14,13 @@ use event_store::network::{RawEvent, RawSource};
 use runtime::clock;
 use serde::{Deserialize, Serialize};
 use trust::SecretValue;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::{RefOr, Response};
+use utoipa::{IntoParams, IntoResponses, ToSchema};
 
-use super::authenticity::{self, Shown};
+use super::authenticity::Shown;
 use super::metrics::{self, BAD_SIGNATURE, FULL, STORED, UNAVAILABLE, UNSIGNED};
-use crate::http::problem::ProblemBody;
 use crate::http::{Path, Problem, body, query};
+use crate::openapi::problem_response;
 use crate::state::App;
 
 /// Largest body, in bytes.
@@ -42,11 +45,11 @@ pub(crate) struct WebhookPath {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct WebhookParams {
-    /// `up`, `join`, `ack`, `txack`, `status`, `log`, `error`, `location` or `integration`: ChirpStack adds it. Without it the route or the fields
-    /// of the body decide; a body in protobuf needs it.
-    #[param(example = "up")]
+    /// `up`, `join`, `ack`, `txack`, `status`, `log`, `error`, `location` or `integration`: ChirpStack adds it, also to a URL that has one,
+    /// and the last one counts. Without it the route or the fields of the body decide; a body in protobuf needs it.
+    #[param(example = json!(["up"]))]
     #[serde(rename = "event")]
-    _event: Option<String>,
+    _event: Option<Vec<String>>,
 }
 
 /// An event that is stored. It is read later, so this doesn't say that it makes sense.
@@ -57,11 +60,26 @@ pub(crate) struct WebhookReply {
     status: &'static str,
 }
 
+/// The refusals that all these routes have.
+pub(crate) enum WebhookRefusals {}
+
+impl IntoResponses for WebhookRefusals {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        let refusals = [
+            ("401", "Neither the secret nor a valid signature"),
+            ("403", "The tenant is closed"),
+            ("404", "No such tenant"),
+            ("503", "Too many events wait, or the event log is down: send it again after `Retry-After`"),
+        ];
+        refusals.map(|(status, description)| (status.to_owned(), RefOr::T(problem_response(description)))).into()
+    }
+}
+
 /// Receive an event of ChirpStack
 ///
-/// The URL for the HTTP integration of ChirpStack 4 and 3, JSON or protobuf. The tenant's webhook secret comes in the header that its connection
-/// names, or as the key of `X-Waybill-Signature: t=…,v1=…` (HMAC-SHA256 of `{t}.{body}`, at most 300 seconds old). Unknown parameters, kinds and devices
-/// get 200, too.
+/// The URL for the HTTP integration of ChirpStack 4 and 3, JSON or protobuf. The tenant's webhook secret comes in the header that its
+/// connection names, or as the key of `X-Waybill-Signature: t=…,v1=…` (HMAC-SHA256 of `{t}.{body}`, at most 300 seconds old). Unknown
+/// parameters, kinds and devices get 200, too.
 #[utoipa::path(
     post, path = "/lorawan/webhooks/{tenant_id}", tag = "lorawan", params(WebhookPath, WebhookParams),
     request_body(content = Object, description = "The event as ChirpStack sends it", content_type = "application/json", example = json!({
@@ -69,13 +87,7 @@ pub(crate) struct WebhookReply {
         "deviceInfo": {"devEui": "0102030405060708"}, "fCnt": 7, "fPort": 20, "confirmed": false, "data": "gQAHAQMo",
         "rxInfo": [{"gatewayId": "0016c001f153a14c", "rssi": -57, "snr": 9.5}],
     })),
-    responses(
-        (status = 200, body = WebhookReply),
-        (status = 401, description = "Neither the secret nor a valid signature", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The tenant is closed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No such tenant", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Too many events wait, or the event log is down: send it again after `Retry-After`", body = ProblemBody, content_type = "application/problem+json"),
-    )
+    responses((status = 200, body = WebhookReply), WebhookRefusals)
 )]
 pub(crate) async fn receive_event(
     State(app): State<App>,
@@ -93,13 +105,7 @@ pub(crate) async fn receive_event(
     request_body(content = Object, description = "The uplink", content_type = "application/json", example = json!({
         "devEUI": "0102030405060708", "objectJSON": "{\"temp\": 22.5, \"battery\": 85}", "rxInfo": [{"rssi": -95}],
     })),
-    responses(
-        (status = 200, body = WebhookReply),
-        (status = 401, description = "Neither the secret nor a valid signature", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The tenant is closed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No such tenant", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Too many events wait, or the event log is down: send it again after `Retry-After`", body = ProblemBody, content_type = "application/problem+json"),
-    )
+    responses((status = 200, body = WebhookReply), WebhookRefusals)
 )]
 pub(crate) async fn receive_uplink(
     State(app): State<App>,
@@ -115,13 +121,7 @@ pub(crate) async fn receive_uplink(
 #[utoipa::path(
     post, path = "/lorawan/webhooks/{tenant_id}/status", tag = "lorawan", params(WebhookPath, WebhookParams),
     request_body(content = Object, description = "The status", content_type = "application/json", example = json!({"devEUI": "0102030405060708", "status": "online"})),
-    responses(
-        (status = 200, body = WebhookReply),
-        (status = 401, description = "Neither the secret nor a valid signature", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The tenant is closed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No such tenant", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Too many events wait, or the event log is down: send it again after `Retry-After`", body = ProblemBody, content_type = "application/problem+json"),
-    )
+    responses((status = 200, body = WebhookReply), WebhookRefusals)
 )]
 pub(crate) async fn receive_status(
     State(app): State<App>,
@@ -137,13 +137,7 @@ pub(crate) async fn receive_status(
 #[utoipa::path(
     post, path = "/lorawan/webhooks/{tenant_id}/error", tag = "lorawan", params(WebhookPath, WebhookParams),
     request_body(content = Object, description = "The error", content_type = "application/json", example = json!({"devEUI": "0102030405060708", "type": "UPLINK_CODEC", "error": "bad frame"})),
-    responses(
-        (status = 200, body = WebhookReply),
-        (status = 401, description = "Neither the secret nor a valid signature", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The tenant is closed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No such tenant", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Too many events wait, or the event log is down: send it again after `Retry-After`", body = ProblemBody, content_type = "application/problem+json"),
-    )
+    responses((status = 200, body = WebhookReply), WebhookRefusals)
 )]
 pub(crate) async fn receive_error(
     State(app): State<App>,
@@ -164,7 +158,8 @@ async fn receive(
     let body = body::read(Request::from_parts(parts.clone(), content), app).await?;
     admit(app, &tenant, &known, &parts, &body).await?;
     count(app, &parts.extensions, &tenant).await?;
-    let event = query::read(parts.uri.query())?.into_iter().find(|(name, _)| name == "event").map(|(_, value)| value);
+    let mut parameters = query::read(parts.uri.query())?.into_iter();
+    let event = parameters.rfind(|(name, _)| name == "event").map(|(_, value)| value);
     let read = events::normalise(&body, &Hints { event: event.as_deref(), route });
     let id = read.ok().and_then(|read| read.dedup_key).map(|key| key.to_string());
     let (source, origin) = (RawSource::Webhook, parts.uri.path().to_owned());
@@ -189,28 +184,24 @@ async fn admit(app: &App, tenant: &TenantId, known: &Tenant, parts: &Parts, body
     let connection = known.chirpstack.as_deref();
     let header = connection.and_then(|connection| connection.webhook_header.as_deref());
     let header = header.unwrap_or(WEBHOOK_HEADER_DEFAULT).to_ascii_lowercase();
-    if app.config.development && !authenticity::shows_something(&parts.headers, &header) {
-        return Ok(());
-    }
-    let Some(secret) = secret(app, tenant, known).await? else {
+    let unsigned = |why: &str| {
         if app.config.development {
             return Ok(());
         }
         metrics::count(UNSIGNED);
-        return Err(Problem::unauthorized("the tenant has no webhook secret, so no webhook is accepted"));
+        Err(Problem::unauthorized(why))
     };
-    match authenticity::check(&parts.headers, &header, secret.reveal(), body, clock::now()) {
-        Shown::Genuine => Ok(()),
-        Shown::Nothing => {
-            metrics::count(UNSIGNED);
-            Err(Problem::unauthorized("the webhook shows neither the tenant's secret nor a signature"))
-        }
-        Shown::Wrong(why) => {
-            metrics::count(BAD_SIGNATURE);
-            tracing::warn!(%tenant, reason = why, "a webhook is refused");
-            Err(Problem::unauthorized(why))
-        }
-    }
+    let Some(shown) = Shown::of(&parts.headers, &header) else {
+        return unsigned("the webhook shows neither the tenant's secret nor a signature");
+    };
+    let Some(secret) = secret(app, tenant, known).await? else {
+        return unsigned("the tenant has no webhook secret, so no webhook is accepted");
+    };
+    shown.check(secret.reveal(), body, clock::now()).map_err(|why| {
+        metrics::count(BAD_SIGNATURE);
+        tracing::warn!(%tenant, reason = why, "a webhook is refused");
+        Problem::unauthorized(why)
+    })
 }
 
 /// The tenant's webhook secret, if it has one.

@@ -31,11 +31,13 @@ const COMMANDS: [&str; 3] = ["409", "412", "422"];
 
 /// The components that operations refer to.
 pub(super) fn components() -> impl Iterator<Item = (String, RefOr<Response>)> {
-    PROBLEMS.into_iter().map(|(_, name, description)| {
-        let body = Content::new(Some(Ref::from_schema_name("ProblemBody")));
-        let response = ResponseBuilder::new().description(description).content("application/problem+json", body);
-        (name.to_owned(), RefOr::T(response.build()))
-    })
+    PROBLEMS.into_iter().map(|(_, name, description)| (name.to_owned(), RefOr::T(problem_response(description))))
+}
+
+/// A reply with a problem.
+pub(crate) fn problem_response(description: &str) -> Response {
+    let body = Content::new(Some(Ref::from_schema_name("ProblemBody")));
+    ResponseBuilder::new().description(description).content("application/problem+json", body).build()
 }
 
 /// Adds what an operation may answer besides what it says.

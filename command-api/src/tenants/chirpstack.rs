@@ -1,7 +1,8 @@
 //! `/tenants/{id}/chirpstack`: where a tenant's ChirpStack is, and with which key it is asked.
 //!
 //! The key and the other secrets go into the sealed bucket under new names before the tenant refers to them, and old ones are removed after it
-//! doesn't. So at every moment the tenant's state names secrets that exist. No request to ChirpStack is made but the bounded one of a dry run.
+//! doesn't. A connection is stored only for the version of the tenant that it was made from. So at every moment the tenant's state names secrets
+//! that exist, also when several requests change it at once. No request to ChirpStack is made but the bounded one of a dry run.
 
 mod check;
 mod default_tenant;
@@ -9,8 +10,11 @@ mod model;
 mod secrets;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use domain::tenant::{ChirpStackConnection, Tenant, TenantCommand};
-use domain::{Key, Rejection};
+use domain::{Key, Rejection, SecretRef, TenantId};
+use event_store::ExecuteError;
+use runtime::clock;
 use runtime::outward::Outward;
 
 use self::model::{ChirpStackBody, ChirpStackRequest};
@@ -22,7 +26,7 @@ use crate::http::commands::CommandHeaders;
 use crate::http::path::TenantPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::{Found, WithPosition};
-use crate::http::{Body, CommandRequest, MinPosition, Path, PositionParams, Problem, Reply};
+use crate::http::{Body, CommandRequest, Done, Envelope, MinPosition, Path, PositionParams, Problem, Reply};
 use crate::state::App;
 
 pub use default_tenant::{ChirpStackSettings, fill_default_tenant};
@@ -67,7 +71,7 @@ fn not_connected() -> Problem {
     responses(
         (status = 200, body = WithPosition<ChirpStackBody>),
         (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The tenant is closed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The tenant is closed, or it was changed at the same time", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The secrets can't be kept now", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -80,13 +84,17 @@ pub(crate) async fn connect_chirpstack(
 ) -> Result<Reply<ChirpStackBody>, Problem> {
     let envelope = envelope.with_secrets(&app.config.token_hasher)?;
     let key = Key::<Tenant>::new(&tenant_id, &tenant_id);
+    if let Some(done) = app.repeated(&caller, &envelope, &key).await? {
+        return Ok(done.reply(ChirpStackBody::of(&done.aggregate).ok_or_else(not_connected)?));
+    }
     let loaded = app.store.load_fresh(&key).await?;
     if loaded.version == 0 {
         return Err(Rejection::TenantUnknown.into());
     }
     let before = loaded.aggregate.chirpstack.as_deref();
+    wanted.may_keep_secrets_of(before)?;
     let reason = wanted.reason.clone();
-    let mut keeping = Keeping::new(app.secrets()?, &tenant_id, envelope.command_id(&caller));
+    let mut keeping = Keeping::new(app.secrets()?, &tenant_id, clock::new_id());
     let connection = wanted.connection(before, &mut keeping).await?;
     checked(&app.config.outward, &connection)?;
     let command = TenantCommand::ConnectChirpStack { connection: Box::new(connection.clone()) };
@@ -96,22 +104,26 @@ pub(crate) async fn connect_chirpstack(
         let body = ChirpStackBody::of(&done.aggregate).ok_or_else(not_connected)?.with(check);
         return Ok(done.reply(body));
     }
-    let is_repeated = envelope.is_stored(&caller, &loaded);
-    if !is_repeated {
-        keeping.keep().await?;
-    }
-    let done = match app.tell_tenant(&caller, &envelope, &key, command, reason).await {
-        Ok(done) => done,
-        Err(problem) if problem.status().is_client_error() && !is_repeated => {
-            keeping.undo(&app).await;
-            return Err(problem);
+    let told = match keeping.keep().await {
+        Ok(()) => tell_at(&app, &caller, &envelope, &key, loaded.version, command, reason).await,
+        Err(problem) => Err(problem),
+    };
+    let brought = keeping.new_secrets();
+    match told {
+        Ok(done) => {
+            let former = before.into_iter().flat_map(ChirpStackConnection::secrets);
+            forget_unused(&app, &tenant_id, former.chain(brought).collect(), &done).await;
+            Ok(done.reply(ChirpStackBody::of(&done.aggregate).ok_or_else(not_connected)?))
+        }
+        Err(problem) if problem.status().is_client_error() => {
+            for secret in brought {
+                app.forget_secret(&tenant_id, secret).await;
+            }
+            Err(problem)
         }
         // The command may have been stored.
-        Err(problem) => return Err(problem),
-    };
-    let now = done.aggregate.chirpstack.as_deref();
-    forget_unused(&app, &tenant_id, before, now).await;
-    Ok(done.reply(ChirpStackBody::of(&done.aggregate).ok_or_else(not_connected)?))
+        Err(problem) => Err(problem),
+    }
 }
 
 /// Disconnect a tenant from its ChirpStack
@@ -133,10 +145,12 @@ pub(crate) async fn disconnect_chirpstack(
     CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ReasonRequest>>,
 ) -> Result<Reply<Disconnected>, Problem> {
     let key = Key::<Tenant>::new(&tenant_id, &tenant_id);
-    let before = app.store.load_fresh(&key).await?;
-    let done = app.tell_tenant(&caller, &envelope, &key, TenantCommand::DisconnectChirpStack, wanted.reason).await?;
+    let loaded = app.store.load_fresh(&key).await?;
+    let command = TenantCommand::DisconnectChirpStack;
+    let done = tell_at(&app, &caller, &envelope, &key, loaded.version, command, wanted.reason).await?;
     if !done.dry_run {
-        forget_unused(&app, &tenant_id, before.aggregate.chirpstack.as_deref(), None).await;
+        let former = loaded.aggregate.chirpstack.iter().flat_map(|former| former.secrets()).collect();
+        forget_unused(&app, &tenant_id, former, &done).await;
     }
     Ok(done.reply(Disconnected { id: tenant_id.to_string() }))
 }
@@ -163,15 +177,29 @@ fn checked(outward: &Outward, connection: &ChirpStackConnection) -> Result<(), P
     checks.finish()
 }
 
-/// Removes the secrets of a former connection.
-async fn forget_unused(
+/// Sends a command that was made for this version of a tenant. If the tenant has changed since, secrets that the command names may be gone, so
+/// it is refused: 409, or 412 with `If-Match`.
+async fn tell_at(
     app: &App,
-    tenant: &domain::TenantId,
-    before: Option<&ChirpStackConnection>,
-    now: Option<&ChirpStackConnection>,
-) {
-    let in_use: Vec<_> = now.into_iter().flat_map(ChirpStackConnection::secrets).collect();
-    for secret in before.into_iter().flat_map(ChirpStackConnection::secrets) {
+    caller: &Caller,
+    envelope: &Envelope,
+    key: &Key<Tenant>,
+    version: u64,
+    command: TenantCommand,
+    reason: Option<String>,
+) -> Result<Done<Tenant>, Problem> {
+    let told = app.tell_tenant(caller, &envelope.at_version(version), key, command, reason).await;
+    told.map_err(|problem| match problem.status() {
+        StatusCode::PRECONDITION_FAILED if !envelope.has_if_match() => ExecuteError::Conflict.into(),
+        _ => problem,
+    })
+}
+
+/// Removes those secrets that the tenant's connection doesn't name now. No later connection can name them: a request keeps secrets only of the
+/// version that it was made for, and gives its own secrets new names.
+async fn forget_unused(app: &App, tenant: &TenantId, secrets: Vec<&SecretRef>, done: &Done<Tenant>) {
+    let in_use: Vec<_> = done.aggregate.chirpstack.iter().flat_map(|connection| connection.secrets()).collect();
+    for secret in secrets {
         if !in_use.contains(&secret) {
             app.forget_secret(tenant, secret).await;
         }
@@ -180,9 +208,12 @@ async fn forget_unused(
 
 #[cfg(test)]
 mod tests {
+    use domain::Actor;
     use serde_json::json;
 
     use super::*;
+    use crate::caller::Role;
+    use crate::tests::Api;
 
     fn connection(url: &str) -> ChirpStackConnection {
         serde_json::from_value(json!({
@@ -202,5 +233,31 @@ mod tests {
         assert!(checked(&listed, &connection("http://127.0.0.1:8080")).is_ok());
         assert!(checked(&Outward::default(), &connection("http://[::1]:8080")).is_err());
         assert!(checked(&listed, &connection("http://name.example:8080")).is_ok(), "judged with each connection");
+    }
+
+    /// Another connection may have replaced secrets that this one keeps.
+    #[tokio::test]
+    async fn a_connection_made_for_an_earlier_version_of_the_tenant_is_refused() {
+        let (app, tenant_id) = (Api::new().app, TenantId::new("acme").unwrap());
+        let caller = Caller {
+            tenant: tenant_id.clone(),
+            actor: Actor::new("user:1").unwrap(),
+            roles: vec![Role::Admin],
+            limited: vec![],
+            limits: None,
+            is_kind_stated: true,
+        };
+        let key = Key::<Tenant>::new(&tenant_id, &tenant_id);
+        let version = app.store.load_fresh(&key).await.unwrap().version;
+        let connect = async |url: &str, if_match: Option<&str>| {
+            let command = TenantCommand::ConnectChirpStack { connection: Box::new(connection(url)) };
+            let told = tell_at(&app, &caller, &Envelope::with_if_match(if_match), &key, version, command, None).await;
+            told.map(|done| done.version).map_err(|problem| problem.status().as_u16())
+        };
+        assert_eq!(connect("http://one:8080", None).await, Ok(version + 1));
+        assert_eq!(connect("http://two:8080", None).await, Err(409));
+        assert_eq!(connect("http://two:8080", Some("*")).await, Err(412));
+        let stored = app.store.load_fresh(&key).await.unwrap();
+        assert_eq!(stored.aggregate.chirpstack.as_ref().unwrap().url, "http://one:8080");
     }
 }

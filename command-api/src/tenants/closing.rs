@@ -28,7 +28,8 @@ const REMOVALS_AT_ONCE: usize = 8;
 /// Close a tenant
 ///
 /// For ever. Its callers and its devices are refused, connected devices are disconnected within seconds, nothing is dispatched, and the bytes of
-/// its firmware and the secrets of its connection to ChirpStack are removed. All of its history stays. If some bytes could not be removed, 503: send the same request again.
+/// its firmware and the secrets of its connection to ChirpStack are removed. All of its history stays. If some bytes could not be removed,
+/// 503: send the same request again.
 #[utoipa::path(
     delete, path = "/tenants/{tenant_id}", tag = "tenants", request_body = ReasonRequest,
     params(TenantPath, CommandHeaders),

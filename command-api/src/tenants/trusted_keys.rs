@@ -98,8 +98,8 @@ pub(crate) async fn list_trusted_keys(
 
 /// Trust a key
 ///
-/// Signatures by it count from now on, of firmware that is signed from now on and of firmware that it had signed while it was trusted before. The same
-/// key again changes its name.
+/// Signatures by it count from now on, of firmware that is signed from now on and of firmware that it had signed while it was trusted before.
+/// The same key again changes its name.
 #[utoipa::path(
     post, path = "/tenants/{tenant_id}/trusted-keys", tag = "firmware", request_body = TrustedKeyRequest,
     params(TenantPath, CommandHeaders),
@@ -129,8 +129,8 @@ pub(crate) async fn trust_key(
 
 /// Trust a key no longer
 ///
-/// Where the tenant asks for signatures, what the key alone has signed isn't dispatched any more: commands that devices have not answered are taken
-/// back, campaigns wait (`signatures`), updates of single devices are refused (`unsigned`). What a device has begun runs to its end.
+/// Where the tenant asks for signatures, what the key alone has signed isn't dispatched any more: commands that devices have not answered are
+/// taken back, campaigns wait (`signatures`), updates of single devices are refused (`unsigned`). What a device has begun runs to its end.
 #[utoipa::path(
     delete, path = "/tenants/{tenant_id}/trusted-keys/{fingerprint}", tag = "firmware", request_body = ReasonRequest,
     params(TrustedKeyPath, CommandHeaders),

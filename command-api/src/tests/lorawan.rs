@@ -1,6 +1,10 @@
 //! LoRaWAN devices and connections to network servers, without PostgreSQL and without secrets.
 
 use axum::http::Method;
+use domain::tenant::{Tenant, TenantCommand};
+use domain::{Actor, CommandId, Key, TenantId};
+use event_store::Request;
+use runtime::clock;
 use serde_json::{Value, json};
 
 use super::{Api, token};
@@ -80,4 +84,30 @@ async fn a_connection_is_for_admins_of_the_tenant_and_the_platform() {
     let unkept = api.call(Method::PUT, path, &[], connection).await;
     assert_eq!((unkept.status.as_u16(), unkept.problem()), (503, "secrets_unavailable"));
     assert!(!unkept.body.to_string().contains("geheim"));
+}
+
+#[tokio::test]
+async fn a_secret_that_was_given_for_one_address_is_not_kept_for_another() {
+    let api = Api::new();
+    let tenant = TenantId::new("acme").unwrap();
+    let connection = json!({
+        "url": "http://lns:8080", "chirpstack_tenant_id": "t-1", "api_key": "secret:chirpstack-api-key-1",
+        "mqtt": {"url": "mqtt://broker:1883", "username": "waybill", "password": "secret:chirpstack-mqtt-1"},
+    });
+    let command = TenantCommand::ConnectChirpStack { connection: serde_json::from_value(connection).unwrap() };
+    let request = Request::new(CommandId(clock::new_id()), Actor::new("user:1").unwrap(), command);
+    api.store.execute(&Key::<Tenant>::new(&tenant, &tenant), request).await.unwrap();
+    let put = async |url: &str, broker: &str| {
+        let wanted = json!({"url": url, "chirpstack_tenant_id": "t-1", "mqtt": {"url": broker}});
+        api.call(Method::PUT, "/tenants/acme/chirpstack", &[], wanted).await
+    };
+    for (url, broker, field) in [
+        ("http://other:8080", "mqtt://broker:1883", "api_key"),
+        ("http://lns:8080", "mqtt://other:1883", "mqtt.password"),
+    ] {
+        let refused = put(url, broker).await;
+        assert_eq!((refused.status.as_u16(), &refused.body["errors"][0]["field"]), (422, &json!(field)));
+    }
+    let same = put("http://lns:8080", "mqtt://broker:1883").await;
+    assert_eq!(same.problem(), "secrets_unavailable", "both may stay: {}", same.body);
 }

@@ -106,6 +106,30 @@ async fn signatures_come_with_the_bytes_or_later_and_only_by_trusted_keys() {
     assert_eq!(api.post(&path, json!({"signatures": []})).await.status, 422);
 }
 
+/// Counting a tenant's bytes needs PostgreSQL, and these tests have none.
+#[tokio::test]
+async fn the_same_bytes_with_a_signature_are_not_counted_again() {
+    let api = Api::new();
+    trust(&api).await;
+    let upload = async |mut parts: Vec<(&'static str, Vec<u8>)>| {
+        parts.push(("file", b"one".to_vec()));
+        api.multipart(&parts, true).await
+    };
+    let first = upload(vec![("metadata", metadata())]).await;
+    assert_eq!(first.status, 201, "{}", first.body);
+    let platform = api.bearing(token("default", Role::PlatformAdmin));
+    let quota = json!({"quotas": {"firmware_bytes": 3}});
+    assert_eq!(platform.call(Method::PATCH, "/tenants/acme", &[], quota).await.status, 200);
+    let signature = signature("2.0.0", b"one").to_string().into_bytes();
+    let signed = upload(vec![("metadata", metadata()), ("signature", signature)]).await;
+    assert_eq!(signed.status, 200, "it existed already: {}", signed.body);
+    assert_eq!(signed.body["signatures"].as_array().unwrap().len(), 1, "{}", signed.body);
+    assert_eq!(signed.body["firmware_id"], first.body["firmware_id"]);
+    assert_eq!(api.kept().await.len(), 1, "its bytes stay");
+    let other = json!({"name": "F", "version": "2.1.0", "device_model": MODEL}).to_string().into_bytes();
+    assert_eq!(upload(vec![("metadata", other)]).await.status, 503, "a new firmware is counted");
+}
+
 #[tokio::test]
 async fn what_is_not_signed_goes_to_no_device_where_signatures_are_asked_for() {
     let api = Api::new();

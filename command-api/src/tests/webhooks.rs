@@ -26,7 +26,7 @@ async fn a_body_is_kept_as_it_came_and_answered_with_200() {
     let binary = [("content-type", "application/octet-stream")];
     assert_eq!(post(&api, "acme/uplink", &json, UPLINK).await.status, 200);
     assert_eq!(post(&api, "acme?source=lns&event=up", &json, WITH_ID).await.status, 200);
-    assert_eq!(post(&api, "acme?event=teleported", &binary, vec![8, 1]).await.status, 200, "nobody sends it again");
+    assert_eq!(post(&api, "acme?event=teleported", &binary, vec![8, 1]).await.status, 200, "ChirpStack sends it once");
     assert_eq!(post(&api, "acme", &[], "").await.status, 200);
     let kept = api.network.kept();
     let hints = |event: &RawEvent| (event.route.clone(), event.event.clone(), event.id.is_some());
@@ -69,4 +69,30 @@ async fn outside_development_a_webhook_without_a_secret_is_refused() {
         assert_eq!(post(&api, "acme/uplink", headers, UPLINK).await.status, 401, "{headers:?}");
     }
     assert!(api.network.kept().is_empty());
+}
+
+#[tokio::test]
+async fn the_last_kind_of_an_event_counts() {
+    let api = Api::new();
+    assert_eq!(post(&api, "acme?event=up&source=lns&event=join", &[], WITH_ID).await.status, 200);
+    assert_eq!(api.network.kept()[0].event.as_deref(), Some("join"), "ChirpStack has added it to a URL that had one");
+}
+
+/// Secrets can't be read here.
+#[tokio::test]
+async fn the_secret_is_read_only_for_a_webhook_that_shows_something() {
+    let api = Api::with_config(|config| config.development = false);
+    let tenant = TenantId::new("acme").unwrap();
+    let connection = json!({
+        "url": "http://lns:8080", "chirpstack_tenant_id": "t-1", "api_key": "secret:chirpstack-api-key-1",
+        "webhook_secret": "secret:chirpstack-webhook-1",
+    });
+    let command = TenantCommand::ConnectChirpStack { connection: serde_json::from_value(connection).unwrap() };
+    let request = event_store::Request::new(CommandId(clock::new_id()), Actor::new("user:1").unwrap(), command);
+    api.store.execute(&Key::<Tenant>::new(&tenant, &tenant), request).await.unwrap();
+    for header in ["x-waybill-webhook-secret", "x-waybill-signature"] {
+        let answered = async || post(&api, "acme/uplink", &[(header, "x")], UPLINK).await.problem().to_owned();
+        until("the secret is asked for", answered, |problem| problem == "webhook_secret_unavailable").await;
+    }
+    assert_eq!(post(&api, "acme/uplink", &[], UPLINK).await.status, 401);
 }

@@ -58,10 +58,11 @@ pub(crate) struct WhyNotBody {
     firmware_id: String,
     /// Of the firmware; null if it was deleted.
     version: Option<String>,
-    /// Name of the rule: of the firmware (`firmware_withdrawn`, `firmware_deleted`), of the device (the reasons for which plans exclude devices, such as
-    /// `held`, `wrong_model`, `already_on_version`), `tenant_frozen`, of its update (`offline`, `busy`, `window` … while it waits, otherwise its phase),
-    /// of its campaign (what `waits_for` says, such as `approval`, `operator`, `accept`, `soak`, or `excluded`), or `not_targeted`. For a device of LoRaWAN
-    /// that hears no command: `not_connected`, `not_synced`. More may be added.
+    /// Name of the rule: of the firmware (`firmware_withdrawn`, `firmware_deleted`), of the device (the reasons for which plans exclude
+    /// devices, such as `held`, `wrong_model`, `unsigned`, `already_on_version`), `tenant_frozen`, of its update (`offline`, `busy`, `window` …
+    /// while it waits, otherwise its phase), of its campaign (what `waits_for` says, such as `approval`, `operator`, `accept`, `signatures`,
+    /// `soak`, or `excluded`), or `not_targeted`. For a device of LoRaWAN that hears no command: `not_connected`, `not_synced`. More may be
+    /// added.
     rule: String,
     /// The rule in one sentence.
     answer: String,

@@ -149,7 +149,7 @@ async fn read(app: &App, caller: &Caller, application_id: &str) -> Result<Found,
     Ok(Found { devices, known: count_known, more, new })
 }
 
-/// Why an application can't be listed: it is unknown and the key is refused look the same.
+/// Why an application can't be listed. An unknown application and a refused key give the same error.
 async fn why(client: &Client, connection: &ChirpStackConnection, application_id: &str, error: Error) -> Problem {
     if !matches!(error, Error::Unauthenticated { .. } | Error::NotFound { .. } | Error::Refused { .. }) {
         return network_server::problem(&error);

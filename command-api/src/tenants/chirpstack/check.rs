@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use chirpstack::grpc::application::ListApplicationsRequest;
-use chirpstack::grpc::{ApiKey, Client, Connection, Error};
+use chirpstack::grpc::{Client, Connection, Error};
 use domain::tenant::ChirpStackConnection;
 use runtime::outward::Outward;
 use serde::Serialize;
 use tokio::time::timeout;
 use trust::SecretValue;
 use utoipa::ToSchema;
+
+use crate::network_server;
 
 /// Longest single call.
 const CALL_MAX: Duration = Duration::from_secs(3);
@@ -41,14 +43,8 @@ pub(super) async fn check(
 }
 
 async fn ask(outward: &Outward, connection: &ChirpStackConnection, api_key: Option<SecretValue>) -> CheckBody {
-    let api_key = api_key.as_ref().and_then(SecretValue::reveal_text);
-    let client = ApiKey::new(api_key.unwrap_or_default()).and_then(|key| {
-        Client::new(&Connection {
-            extra_ca_pem: connection.ca.clone(),
-            call_timeout: CALL_MAX,
-            ..Connection::new(&connection.url, key, outward.clone())
-        })
-    });
+    let settings = network_server::settings(outward, connection, api_key.as_ref());
+    let client = settings.and_then(|settings| Client::new(&Connection { call_timeout: CALL_MAX, ..settings }));
     let client = match client {
         Ok(client) => client,
         Err(error) => return CheckBody::new("refused", error.to_string()),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::tenant::{ChirpStackConnection, Tenant, TenantCommand};
 use domain::{Actor, CommandId, Key, TenantId};
-use event_store::{EventStore, ExecuteError, Request, SecretStore};
+use event_store::{EventStore, ExecuteError, ExpectedVersion, Request, SecretStore};
 use trust::SecretValue;
 
 use super::secrets::Keeping;
@@ -34,7 +34,7 @@ pub async fn fill_default_tenant(settings: ChirpStackSettings, store: EventStore
     }
 }
 
-/// False if there is no such tenant yet.
+/// False if there is no such tenant yet, or if it was changed meanwhile: then another try is needed.
 async fn filled(settings: &ChirpStackSettings, store: &EventStore, secrets: &SecretStore) -> Result<bool, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let tenant = TenantId::new(DEFAULT_TENANT).map_err(|error| text(&error))?;
@@ -49,7 +49,7 @@ async fn filled(settings: &ChirpStackSettings, store: &EventStore, secrets: &Sec
     }
     // The same each time, so that a further try keeps no further secret.
     let id = CommandId::derive(&["chirpstack of the configuration", DEFAULT_TENANT]);
-    let mut keeping = Keeping::new(secrets, &tenant, id);
+    let mut keeping = Keeping::new(secrets, &tenant, id.0);
     let api_key =
         keeping.set("api-key", None, settings.api_key.clone()).await.map_err(|error| error.detail().to_owned())?;
     let connection = ChirpStackConnection {
@@ -70,7 +70,10 @@ async fn filled(settings: &ChirpStackSettings, store: &EventStore, secrets: &Sec
     keeping.keep().await.map_err(|error| error.detail().to_owned())?;
     let command = TenantCommand::ConnectChirpStack { connection: Box::new(connection) };
     let actor = Actor::new("configuration").map_err(|error| text(&error))?;
-    match store.execute(&key, Request::new(id, actor, command)).await {
+    // A connection that an operator has made meanwhile stays.
+    let expected_version = Some(ExpectedVersion::OneOf(vec![loaded.version]));
+    match store.execute(&key, Request { expected_version, ..Request::new(id, actor, command) }).await {
+        Err(ExecuteError::VersionDiffers { .. } | ExecuteError::Conflict) => Ok(false),
         Ok(_) => {
             tracing::info!(tenant.id = %tenant, "The default tenant is connected to the ChirpStack of the configuration.");
             Ok(true)

@@ -64,6 +64,23 @@ pub(crate) struct MqttRequest {
 }
 
 impl ChirpStackRequest {
+    /// Refuses to keep a secret that was given for another address: it must not be shown to this one.
+    pub(super) fn may_keep_secrets_of(&self, before: Option<&ChirpStackConnection>) -> Result<(), Problem> {
+        let Some(before) = before else { return Ok(()) };
+        let refused = |field: &str| Err(Problem::invalid(field, "must be given again with another url"));
+        if before.url != self.url && self.api_key.is_keep() {
+            return refused("api_key");
+        }
+        match (&before.mqtt, &self.mqtt) {
+            (Some(before), Some(mqtt))
+                if before.url != mqtt.url && before.password.is_some() && mqtt.password.is_keep() =>
+            {
+                refused("mqtt.password")
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The connection that it wants. Secrets are noted in `keeping`, and not kept yet.
     pub(super) async fn connection(
         self,
@@ -71,11 +88,6 @@ impl ChirpStackRequest {
         keeping: &mut Keeping<'_>,
     ) -> Result<ChirpStackConnection, Problem> {
         let kept = |of: fn(&ChirpStackConnection) -> Option<&domain::SecretRef>| before.and_then(of);
-        // A secret that was given for one address is not shown to another.
-        let is_same_server = before.is_none_or(|before| before.url == self.url);
-        if !is_same_server && self.api_key.is_keep() {
-            return Err(Problem::invalid("api_key", "must be given again with another url"));
-        }
         let api_key = keeping
             .changed("api_key", "api-key", kept(|before| Some(&before.api_key)), &self.api_key)
             .await?
@@ -86,11 +98,6 @@ impl ChirpStackRequest {
             None => None,
             Some(mqtt) => {
                 let password = kept(|before| before.mqtt.as_ref()?.password.as_ref());
-                let known = before.and_then(|before| before.mqtt.as_ref());
-                let is_same_broker = known.is_none_or(|known| known.url == mqtt.url);
-                if password.is_some() && !is_same_broker && mqtt.password.is_keep() {
-                    return Err(Problem::invalid("mqtt.password", "must be given again with another url"));
-                }
                 let password = keeping.changed("mqtt.password", "mqtt", password, &mqtt.password).await?;
                 let MqttRequest { url, username, ca, event_topic, .. } = mqtt;
                 Some(ChirpStackMqtt { url, username, password, ca, event_topic })

@@ -1,33 +1,34 @@
 //! The secrets of one request: which are kept under which names.
 
 use domain::change::Change;
-use domain::{CommandId, SecretName, SecretRef, TenantId};
+use domain::{SecretName, SecretRef, TenantId};
 use event_store::secrets::SecretError;
-use event_store::{ExecuteError, SecretPlace, SecretStore};
+use event_store::{SecretPlace, SecretStore};
 use trust::SecretValue;
+use uuid::Uuid;
 
 use crate::http::Problem;
 use crate::secret_input::SecretInput;
-use crate::state::App;
 
-/// Hex digits of a command's id in the name of a secret that it brings.
-const COMMAND_DIGITS: usize = 16;
+/// Hex digits of an id in the names of secrets.
+const ID_DIGITS: usize = 16;
 
 /// Secrets that a request brings, until they are kept.
 pub(super) struct Keeping<'a> {
     store: &'a SecretStore,
     tenant: &'a TenantId,
-    /// In the names of new secrets: a repeated request has the same names.
-    command: String,
+    /// In the names of new secrets.
+    id: String,
     new: Vec<(SecretRef, SecretValue)>,
 }
 
 impl<'a> Keeping<'a> {
-    pub(super) fn new(store: &'a SecretStore, tenant: &'a TenantId, command: CommandId) -> Self {
-        let mut command = command.0.simple().to_string();
+    /// `id`: one that no other request has, so that no other writes or removes secrets of these names.
+    pub(super) fn new(store: &'a SecretStore, tenant: &'a TenantId, id: Uuid) -> Self {
+        let mut id = id.simple().to_string();
         // The last digits of an id are the ones that differ.
-        let command = command.split_off(command.len() - COMMAND_DIGITS);
-        Self { store, tenant, command, new: Vec::new() }
+        let id = id.split_off(id.len() - ID_DIGITS);
+        Self { store, tenant, id, new: Vec::new() }
     }
 
     /// The reference of a secret after a request: the one that it had, a new one, or none.
@@ -45,7 +46,7 @@ impl<'a> Keeping<'a> {
         }
     }
 
-    /// The same value again keeps its name, so a repeated request changes nothing.
+    /// The same value again keeps its name, so the same connection again changes nothing.
     pub(super) async fn set(
         &mut self,
         purpose: &str,
@@ -57,11 +58,8 @@ impl<'a> Keeping<'a> {
         {
             return Ok(before.clone());
         }
-        let name = SecretName::new(format!("chirpstack-{purpose}-{}", self.command)).map_err(Problem::internal)?;
+        let name = SecretName::new(format!("chirpstack-{purpose}-{}", self.id)).map_err(Problem::internal)?;
         let secret = SecretRef(name);
-        if before == Some(&secret) {
-            return Err(ExecuteError::CommandIdReused.into());
-        }
         self.new.push((secret.clone(), value));
         Ok(secret)
     }
@@ -89,10 +87,8 @@ impl<'a> Keeping<'a> {
         Ok(())
     }
 
-    /// After a refused command: removes what was kept for it.
-    pub(super) async fn undo(&self, app: &App) {
-        for (secret, _) in &self.new {
-            app.forget_secret(self.tenant, secret).await;
-        }
+    /// The secrets that the request brings.
+    pub(super) fn new_secrets(&self) -> Vec<&SecretRef> {
+        self.new.iter().map(|(secret, _)| secret).collect()
     }
 }
