@@ -71,7 +71,7 @@ pub(crate) struct ConsumerBody {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Connect {
     /// The NATS account.
-    #[schema(example = "ANALYTICS")]
+    #[schema(example = "READERS")]
     account: &'static str,
     /// The tenant. The password is an API key of the tenant, with any role. Consumers that are made later need another login.
     #[schema(example = "default")]
@@ -90,7 +90,7 @@ pub(crate) struct Connect {
 impl ConsumerBody {
     fn of(tenant: &TenantId, consumer: FeedConsumer) -> Self {
         let connect = Connect {
-            account: "ANALYTICS",
+            account: "READERS",
             user: tenant.to_string(),
             inbox_prefix: format!("_INBOX_{tenant}"),
             jetstream_domain: "waybill",

@@ -86,30 +86,36 @@ async fn an_api_key_reads_the_feed_of_its_tenant_alone() {
     let key = issued["token"].as_str().unwrap();
     assert_eq!((&made["connect"]["user"], &made["connect"]["inbox_prefix"]), (&json!("acme"), &json!("_INBOX_acme")));
     let reader = connect(&world, "acme", key).await.unwrap();
-    let mut own = reader.subscribe("feed.acme.>").await.unwrap();
     let mut foreign = Vec::new();
-    for subject in ["feed.rival.>", "feed.>", ">", "_INBOX.>", "_INBOX_rival.>", "ev.>", "$JS.>"] {
+    for subject in ["feed.acme.>", "feed.rival.>", "feed.>", ">", "_INBOX.>", "_INBOX_rival.>", "ev.>", "$JS.>"] {
         foreign.push((subject, reader.subscribe(subject).await.unwrap()));
     }
     reader.flush().await.unwrap();
     for api in [&acme, &rival] {
         api.post("/devices", &json!({"device_id": "d-1", "device_model": MODEL})).await.unwrap();
     }
-    let live = tokio::time::timeout(PATIENCE, own.next()).await.expect("a live event").unwrap();
-    assert_eq!(live.subject.as_str(), "feed.acme.device.registered");
     for (subject, mut subscription) in foreign {
         let heard = tokio::time::timeout(SILENCE, subscription.next()).await;
         assert!(!matches!(heard, Ok(Some(_))), "{subject}: {heard:?}");
     }
     let feed = jetstream::with_domain(reader.clone(), "waybill");
-    let consumer: PullConsumer = feed.get_stream("FEED").await.unwrap().get_consumer("acme_reports").await.unwrap();
+    let consumer: PullConsumer = feed.get_consumer_from_stream("acme_reports", "FEED").await.unwrap();
     let mut messages = consumer.messages().await.unwrap();
     let message = tokio::time::timeout(PATIENCE, messages.next()).await.expect("an event").unwrap().unwrap();
     assert_eq!(message.subject.as_str(), "feed.acme.device.registered");
     message.ack().await.unwrap();
-    let of_rival = reader.request("$JS.waybill.API.CONSUMER.MSG.NEXT.FEED.rival_reports", "1".into());
-    let heard = tokio::time::timeout(SILENCE, of_rival).await;
-    assert!(!matches!(heard, Ok(Ok(_))), "{heard:?}");
+    for (subject, body) in [
+        ("$JS.waybill.API.CONSUMER.MSG.NEXT.FEED.rival_reports", "1"),
+        // The description of the stream lists the subjects of all tenants if it is asked for them.
+        ("$JS.waybill.API.STREAM.INFO.FEED", r#"{"subjects_filter":">"}"#),
+        ("$JS.waybill.API.DIRECT.GET.FEED", r#"{"seq":1}"#),
+        ("$JS.waybill.API.DIRECT.GET.FEED.feed.rival.device.registered", ""),
+        ("$JS.waybill.API.CONSUMER.LIST.FEED", ""),
+    ] {
+        let heard = tokio::time::timeout(SILENCE, reader.request(subject, body.into())).await;
+        assert!(!matches!(heard, Ok(Ok(_))), "{subject}: {heard:?}");
+    }
+    nobody_hears_what_a_reader_addresses_to_them(&world, &reader).await;
 
     for (tenant, key) in [("rival", key), ("acme", "wbk_acme"), ("acme", "")] {
         assert!(connect(&world, tenant, key).await.is_err(), "{tenant} {key}");
@@ -123,4 +129,24 @@ async fn an_api_key_reads_the_feed_of_its_tenant_alone() {
     };
     tokio::time::timeout(ENDED_WITHIN, ended).await.expect("disconnected");
     assert!(connect(&world, "acme", key).await.is_err());
+}
+
+/// NATS lets a client name any reply subject, so the answer to a reader's request, an event of its own tenant, may go to a subject on which others
+/// listen.
+async fn nobody_hears_what_a_reader_addresses_to_them(world: &World, reader: &async_nats::Client) {
+    let analyst = nats(&world.stack.nats.analyst_url()).await;
+    let mut live = analyst.subscribe("feed.>").await.unwrap();
+    analyst.flush().await.unwrap();
+    let ask = "$JS.waybill.API.DIRECT.GET.FEED.feed.acme.device.registered";
+    assert!(!reader.request(ask, "".into()).await.unwrap().payload.is_empty(), "the reader has an event");
+    for addressee in ["feed.rival.device.registered", "feed.acme.device.registered", "feed.x"] {
+        reader.publish_with_reply(ask, addressee, "".into()).await.unwrap();
+    }
+    reader.flush().await.unwrap();
+    let heard = tokio::time::timeout(SILENCE, live.next()).await;
+    assert!(!matches!(heard, Ok(Some(_))), "{heard:?}");
+    let firmware = world.operator_of("acme", &["admin"]).await;
+    world.firmware(&firmware, "7.0.0").await;
+    let next = tokio::time::timeout(PATIENCE, live.next()).await.expect("a live event").unwrap();
+    assert_eq!(next.subject.as_str(), "feed.acme.firmware.registered", "the analyst listens");
 }

@@ -77,7 +77,7 @@ fn servers() -> Value {
         "nats": {
             "host": "{host}:4222",
             "protocol": "nats",
-            "description": "For readers of FEED: account ANALYTICS, JetStream domain `waybill`. A program logs in with its tenant as user and an API key as password, and reads the feed of this tenant; its inboxes begin with `_INBOX_{tenant}`. User `analyst` reads the feeds of all tenants.",
+            "description": "For readers of FEED: JetStream domain `waybill`. A program logs in with its tenant as user and an API key as password, and reads the feed of this tenant through its consumers; its inboxes begin with `_INBOX_{tenant}`. User `analyst` reads the feeds of all tenants, and may subscribe to `feed.>`.",
             "variables": { "host": host },
         },
     })

@@ -42,16 +42,16 @@ impl Access {
         Self::of("*", "*")
     }
 
-    /// The public feed of one tenant: live, by direct get, and through its consumers. Replies come to inboxes of the tenant alone.
+    /// The public feed of one tenant: by direct get and through its consumers. Replies come to inboxes of the tenant alone. There is no live
+    /// subscription: another reader can name its subject as the reply subject of a request.
     pub(super) fn of_reader(tenant: &TenantId, consumers: &[String]) -> Self {
         let mut publish = vec![format!("$JS.waybill.API.DIRECT.GET.FEED.feed.{tenant}.>")];
-        publish.push("$JS.waybill.API.STREAM.INFO.FEED".to_owned());
         for consumer in consumers {
             publish.push(format!("$JS.waybill.API.CONSUMER.INFO.FEED.{consumer}"));
             publish.push(format!("$JS.waybill.API.CONSUMER.MSG.NEXT.FEED.{consumer}"));
             publish.push(format!("$JS.ACK.FEED.{consumer}.>"));
         }
-        let subscribe = vec![format!("feed.{tenant}.>"), format!("{}.>", inbox_of(tenant))];
+        let subscribe = vec![format!("{}.>", inbox_of(tenant))];
         let allow = |allow| Rule { allow, deny: Vec::new() };
         Self { publish: allow(publish), subscribe: allow(subscribe) }
     }
@@ -90,9 +90,8 @@ mod tests {
     fn a_reader_has_the_feed_of_one_tenant_only() {
         let acme = TenantId::new("acme").unwrap();
         let Access { publish, subscribe } = Access::of_reader(&acme, &["acme_reports".to_owned()]);
-        assert_eq!(subscribe.allow, ["feed.acme.>", "_INBOX_acme.>"]);
-        let others = publish.allow.iter().filter(|subject| !subject.contains("acme"));
-        assert_eq!(others.collect::<Vec<_>>(), ["$JS.waybill.API.STREAM.INFO.FEED"]);
+        assert_eq!(subscribe.allow, ["_INBOX_acme.>"]);
+        assert!(publish.allow.iter().all(|subject| subject.contains("acme")), "{publish:?}");
     }
 
     #[test]

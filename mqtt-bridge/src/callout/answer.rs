@@ -11,8 +11,8 @@ use super::question::Question;
 
 /// The account of devices in nats.conf.
 pub(super) const DEVICES_ACCOUNT: &str = "DEVICES";
-/// That of readers of FEED.
-const READERS_ACCOUNT: &str = "ANALYTICS";
+/// That of programs that read the feed of their tenant.
+const READERS_ACCOUNT: &str = "READERS";
 /// Version of NATS' claims.
 const VERSION: u8 = 2;
 /// How nats-server names clients of the listener. It doesn't enforce this on a callout's answer, so [`super::decision`] does.

@@ -71,7 +71,7 @@ fn channel(names: &[&str], aggregates: &BTreeSet<String>, events: &BTreeSet<Stri
         "address": "feed.{tenant}.{aggregate}.{event}",
         "description": format!(
             "Public events as CloudEvents 1.0 in NATS binary mode: attributes are headers, the body is JSON. The subject is the event's name \
-             under `feed.{{tenant}}`, for example `feed.acme.campaign.started`; subscribe to `feed.acme.campaign.>` for all of that kind. \
+             under `feed.{{tenant}}`, for example `feed.acme.campaign.started`; `feed.acme.campaign.>` stands for all of that kind. \
              JetStream stream {FEED}: each event once and in the order of the log, kept {} days.",
             FEED_MAX_AGE.as_secs() / DAY_S,
         ),

@@ -19,8 +19,9 @@ const INTRO: &str = "# The public feed\n\n\
     **Subject.** `feed.{tenant}.{event}`, for example `feed.default.campaign.started`. JetStream stream FEED, kept for 30 days, each event once and in \
     the order of the log; `ce-id` is the same if a message is sent again.\n\n\
     **Reading.** `POST /api/v1/feed/consumers {\"name\":\"reports\",\"filter\":\"campaign.*\"}` makes a durable pull consumer with one tenant's \
-    events; its reply names the NATS account to connect with. `examples/feed_subscriber.py --consumer default_reports` pulls from it. Without a \
-    consumer: subscribe to `feed.>`, or read by direct get.\n\n\
+    events; its reply names the NATS account to connect with. `examples/feed_subscriber.py --consumer default_reports` pulls from it. Programs of a \
+    tenant, which log in with an API key, read through consumers, and the last event of a subject by direct get. Who runs the installation (user \
+    `analyst`) may also subscribe to `feed.>`.\n\n\
     **Free text isn't in the feed**, except the names of campaigns (don't put names of persons into them): names of devices, descriptions, reasons \
     and messages of devices may be personal. Look them up by id: `GET /api/v1/campaigns/{id}`, `GET /api/v1/devices/{id}`.\n\n\
     **Members of a campaign** are in `plan.chunk_written`; the plan is valid once `campaign.planned` follows. A member gets an `update.queued` with \
