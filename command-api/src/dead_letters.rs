@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use domain::device::Device;
+use domain::tenant::Kept;
 use domain::{DeviceId, Key};
 use event_store::dead_letters::{DeadLetterReason, DeadLetters, LetterFilter, StoredLetter};
 use serde::{Deserialize, Serialize};
@@ -115,8 +116,8 @@ fn text(payload: &[u8], truncated: bool) -> Option<&str> {
 
 /// List dead letters
 ///
-/// Messages of devices that could not be processed, or only in part, newest first. They are kept for 30 days; the rate per device is
-/// limited. Reasons are `malformed`, `unknown_topic`, `no_such_device`, `device_decommissioned`, `no_such_update`, `no_such_attempt`, `no_such_command`,
+/// Messages of devices that could not be processed, or only in part, newest first. They are kept for 30 days, or for as many as the tenant
+/// has set (`retention.dead_letter_days`); the rate per device is limited. Reasons are `malformed`, `unknown_topic`, `no_such_device`, `device_decommissioned`, `no_such_update`, `no_such_attempt`, `no_such_command`,
 /// `partly_ignored`, `qos_0`, `retained`, `boot_loop`, `too_many`, `rejected` and `broken`.
 #[utoipa::path(
     get, path = "/dead-letters", tag = "devices", params(LetterFilters, PageParams),
@@ -135,7 +136,8 @@ pub(crate) async fn list_dead_letters(
     let device = filters.device_id.map(DeviceId::new).transpose();
     let device = device.map_err(|error| refused("device_id", &error.to_string()))?;
     min_position.of_this_log(&app).await?;
-    let filter = letter_filter(&caller, device, filters.reason.as_deref(), filters.since)?;
+    let since = since_kept(&app, &caller, filters.since).await?;
+    let filter = letter_filter(&caller, device, filters.reason.as_deref(), since)?;
     page(&app, &filter, &paging).await.map(Json)
 }
 
@@ -159,13 +161,23 @@ pub(crate) async fn device_dead_letters(
     paging: Paging,
 ) -> Result<Json<List<LetterBody>>, Problem> {
     min_position.of_this_log(&app).await?;
-    let any = letter_filter(&caller, Some(path.device_id.clone()), None, None)?;
-    let filter = letter_filter(&caller, Some(path.device_id.clone()), filters.reason.as_deref(), filters.since)?;
+    let any = letter_filter(&caller, Some(path.device_id.clone()), None, since_kept(&app, &caller, None).await?)?;
+    let since = since_kept(&app, &caller, filters.since).await?;
+    let filter = letter_filter(&caller, Some(path.device_id.clone()), filters.reason.as_deref(), since)?;
     let registered = app.store.load(&Key::<Device>::new(&caller.tenant, &path.device_id)).await?.version > 0;
     if !registered && letters(&app)?.count(&any).await? == 0 {
         return Err(Problem::not_found("no such device"));
     }
     page(&app, &filter, &paging).await.map(Json)
+}
+
+/// From when on dead letters are shown. None: all that there are.
+async fn since_kept(
+    app: &App,
+    caller: &Caller,
+    wanted: Option<DateTime<Utc>>,
+) -> Result<Option<DateTime<Utc>>, Problem> {
+    Ok(wanted.max(app.tenants.set_to_keep_since(&caller.tenant, Kept::DeadLetters).await?))
 }
 
 fn letter_filter(

@@ -13,6 +13,7 @@ mod known;
 mod model;
 pub(crate) mod quotas;
 mod requests;
+mod retention;
 mod standing;
 mod trusted_keys;
 

@@ -4,6 +4,7 @@
 //! ([`Tenant::lets_dispatch`]), and what lets devices in ([`Tenant::lets_devices_in`]).
 
 mod chirpstack;
+mod retention;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,10 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 pub use chirpstack::{
     AUTO_IMPORT_MAX, CA_MAX_BYTES, ChirpStackConnection, ChirpStackMqtt, EVENT_TOPIC_DEFAULT, WEBHOOK_HEADER_DEFAULT,
     is_application_id,
+};
+pub use retention::{
+    DEAD_LETTERS_MAX_DAYS, DEVICE_DOWNLOADS_DEFAULT_DAYS, DEVICE_DOWNLOADS_MAX_DAYS, Kept, RETENTION_MIN_DAYS, Retention,
+    RetentionPatch, TELEMETRY_MAX_DAYS, UPDATE_LOGS_DEFAULT_DAYS, UPDATE_LOGS_MAX_DAYS,
 };
 pub use spec::{
     BYTES_QUOTA_MAX, COUNT_QUOTA_MAX, Quotas, QuotasPatch, TenantPatch, TenantRules, TenantRulesPatch, TenantSpec,

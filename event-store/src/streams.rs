@@ -9,6 +9,7 @@ use async_nats::Client;
 use async_nats::jetstream::kv;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use bytes::Bytes;
+use domain::tenant::{DEAD_LETTERS_MAX_DAYS, TELEMETRY_MAX_DAYS};
 use tokio::time::{Instant, sleep};
 
 use crate::connection;
@@ -41,11 +42,11 @@ pub const SERVER_VERSION_MIN: (u64, u64, u64) = (2, 12, 0);
 /// How long FEED keeps its messages.
 pub const FEED_MAX_AGE: Duration = Duration::from_secs(30 * DAY_S);
 /// How long telemetry is kept.
-pub const TELEMETRY_MAX_AGE: Duration = Duration::from_secs(7 * DAY_S);
+pub const TELEMETRY_MAX_AGE: Duration = Duration::from_secs(TELEMETRY_MAX_DAYS as u64 * DAY_S);
 /// Largest telemetry message, in bytes.
 pub const TELEMETRY_MAX_BYTES: usize = 64 * 1024;
 /// How long dead letters are kept.
-pub const DEAD_LETTERS_MAX_AGE: Duration = Duration::from_secs(30 * DAY_S);
+pub const DEAD_LETTERS_MAX_AGE: Duration = Duration::from_secs(DEAD_LETTERS_MAX_DAYS as u64 * DAY_S);
 /// Most bytes of dead letters; the oldest go first.
 pub const DEAD_LETTERS_MAX_BYTES: i64 = 256 * 1024 * 1024;
 /// Largest event of a network server, in bytes.

@@ -18,10 +18,10 @@ mod preconditions;
 mod presence;
 mod pulse;
 mod reconciler;
+mod retention;
 mod rollout;
 mod schedule;
 mod slots;
-mod update_logs;
 mod watermark_lag;
 mod withdrawals;
 mod written_plans;
@@ -47,8 +47,8 @@ pub struct Options {
     pub presence_interval: Duration,
     /// Pause between two searches for tenants of an older log.
     pub adoption_interval: Duration,
-    /// Pause between two removals of old logs of updates.
-    pub log_removal_interval: Duration,
+    /// Pause between two removals of what tenants have kept long enough.
+    pub retention_interval: Duration,
     /// Longest pause between two looks for devices to write into network servers.
     pub network_interval: Duration,
     /// Pause between two looks whether somebody has changed devices in a tenant's network server.
@@ -74,7 +74,7 @@ impl Default for Options {
             deadline_interval: Duration::from_millis(500),
             presence_interval: Duration::from_secs(5),
             adoption_interval: Duration::from_secs(600),
-            log_removal_interval: Duration::from_secs(600),
+            retention_interval: Duration::from_secs(600),
             network_interval: Duration::from_secs(1),
             network_sweep_interval: Duration::from_secs(600),
             network_import_interval: Duration::from_secs(10),
@@ -152,7 +152,7 @@ pub fn start(
     );
     tasks.spawn(
         "update log process manager",
-        reconciler::run(context.clone(), tasks.token().clone(), update_logs::RECONCILER),
+        reconciler::run(context.clone(), tasks.token().clone(), retention::RECONCILER),
     );
     tasks.spawn(
         "precondition process manager",

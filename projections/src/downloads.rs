@@ -54,7 +54,7 @@ pub async fn add(db: &Db, flush: Flush, counted: &[Counted]) -> Result<(), DbErr
     let mut tx = db.write_durably().await?;
     if is_new(&mut tx, flush).await? {
         add_all(&mut tx, counted).await?;
-        by_day::add(&mut tx, flush.number, counted).await?;
+        by_day::add(&mut tx, counted).await?;
     }
     Ok(tx.commit().await?)
 }

@@ -29,6 +29,7 @@ pub mod previews;
 mod read_model;
 mod rebuild;
 mod replay;
+pub mod retention;
 mod row;
 mod runner;
 mod sql;

@@ -91,6 +91,8 @@ struct LatestRow {
     data: Value,
     /// The latest value of each name.
     readings: Readings,
+    /// When the oldest of them came.
+    oldest_at: Option<DateTime<Utc>>,
     broker_ms: u64,
     delivery: u64,
 }
@@ -98,7 +100,7 @@ struct LatestRow {
 row! {
     LatestRow = "telemetry_latest" key { tenant: "text", device_id: "text" }
     columns {
-        at, broker_ms, delivery
+        at, oldest_at, broker_ms, delivery
     }
     json { data, readings }
 }
@@ -138,7 +140,8 @@ pub(crate) async fn apply(connection: &mut PgConnection, batch: &[TelemetryMessa
                 {
                     row = known.clone();
                 }
-                latest.put(LatestRow { readings, ..row });
+                let oldest_at = readings.values().map(|reading| reading.at).min();
+                latest.put(LatestRow { readings, oldest_at, ..row });
             }
             TelemetryKind::Progress => {
                 let Some(row) = progress_of(message, &record) else { continue };
@@ -171,7 +174,16 @@ fn numbers(place: Option<BrokerPlace>) -> (u64, u64) {
 fn latest_of(message: &TelemetryMessage, record: &TelemetryRecord, data: Value) -> LatestRow {
     let (broker_ms, delivery) = numbers(record.place);
     let (tenant, device_id) = (message.tenant.to_string(), message.device.to_string());
-    LatestRow { tenant, device_id, at: record.received_at, data, readings: Readings::new(), broker_ms, delivery }
+    LatestRow {
+        tenant,
+        device_id,
+        at: record.received_at,
+        data,
+        readings: Readings::new(),
+        oldest_at: None,
+        broker_ms,
+        delivery,
+    }
 }
 
 fn progress_of(message: &TelemetryMessage, record: &TelemetryRecord) -> Option<ProgressRow> {

@@ -1,6 +1,6 @@
 //! Table `update_logs`: pieces of the logs of updates, filled from TELEMETRY.
 //!
-//! Kept for [`KEPT_DAYS`], and of each update the latest [`PIECES_MAX`]. Rows of a closed tenant are removed. Never rebuilt, never compared.
+//! Of each update the latest [`PIECES_MAX`] are kept, for as long as the tenant has set ([`retention`](crate::retention)). Never rebuilt, never compared.
 
 use chrono::{DateTime, Utc};
 use event_store::telemetry::{TelemetryKind, TelemetryMessage};
@@ -9,11 +9,9 @@ use serde_json::{Value, json};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 
-use crate::db::{Db, DbError, ReadTx};
+use crate::db::{DbError, ReadTx};
 use crate::table::{Page, Select};
 
-/// How long a piece is kept, in days.
-pub const KEPT_DAYS: i32 = 30;
 /// Most pieces of one update; the oldest go first.
 pub const PIECES_MAX: i64 = 64;
 
@@ -102,11 +100,12 @@ async fn keep_latest(
     Ok(())
 }
 
-/// Pieces of the log of an update, in the order in which they arrived.
+/// Pieces of the log of an update that came since a time, in the order in which they arrived.
 pub async fn list(
     tx: &mut ReadTx,
     device_id: &str,
     ordinal: u32,
+    since: DateTime<Utc>,
     after: Option<u64>,
     limit: usize,
     count: bool,
@@ -114,7 +113,7 @@ pub async fn list(
     let mut select = Select::new("t.piece, t.received_at, t.text".to_owned(), "update_logs t", "t.piece");
     select.filter("t.device_id = $ #>> '{}'", device_id);
     select.filter("t.ordinal = ($)::bigint", json!(ordinal));
-    select.require(format!("t.received_at > now() - make_interval(days => {KEPT_DAYS})"));
+    select.filter("t.received_at > ($ #>> '{}')::timestamptz", json!(since));
     let after = after.map(|piece| ("t.piece > ($)::bigint".to_owned(), vec![Value::from(piece)]));
     let (items, more, total) = select.page(tx, after, limit, count, read).await?;
     let next = items.last().filter(|_| more).map(|row| vec![row.piece.to_string()]);
@@ -124,22 +123,4 @@ pub async fn list(
 fn read(row: &PgRow) -> Result<LogPieceRow, DbError> {
     let piece = row.try_get::<i64, _>("piece")? as u64;
     Ok(LogPieceRow { piece, received_at: row.try_get("received_at")?, text: row.try_get("text")? })
-}
-
-/// Removes pieces that are too old and those of closed tenants, at most `limit` of each; returns whether there may be more.
-pub async fn remove_old(db: &Db, limit: usize) -> Result<bool, DbError> {
-    let mut tx = db.write_durably().await?;
-    let mut is_full = false;
-    for condition in [
-        "received_at <= now() - make_interval(days => $2)",
-        "$2 > 0 AND tenant IN (SELECT tenant FROM tenants WHERE status = 'closed')",
-    ] {
-        let sql = format!(
-            "DELETE FROM update_logs WHERE ctid = ANY (ARRAY(SELECT ctid FROM update_logs WHERE {condition} LIMIT $1))"
-        );
-        let removed = sqlx::query(&sql).bind(limit as i64).bind(KEPT_DAYS).execute(&mut *tx).await?;
-        is_full |= removed.rows_affected() >= limit as u64;
-    }
-    tx.commit().await?;
-    Ok(is_full)
 }

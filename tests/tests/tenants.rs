@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
+use domain::{DeviceId, TenantId};
+use event_store::telemetry::{TELEMETRY_FORMAT, Telemetry, TelemetryKind, TelemetryRecord};
 use reqwest::Method;
+use runtime::clock;
 use serde_json::{Value, json};
 use waybill::api_client::ApiClient;
 
@@ -189,7 +193,55 @@ async fn quotas_and_rules_of_a_tenant_hold() {
     );
     let third = acme.post("/campaigns", &draft).await.unwrap();
     assert_eq!((&third["requires_approval"], &third["require_digest_report"]), (&json!(true), &json!(true)), "{third}");
+    retention_holds(&world, &acme).await;
     world.read_models_equal_a_replay().await;
+}
+
+/// Something that a device of `acme` sent two days ago.
+async fn sent_two_days_ago(world: &World, kind: TelemetryKind, data: Value) {
+    let telemetry = Telemetry::new(waybill::nats::connect(&world.stack.nats.waybill_url(), "waybill-test").await.unwrap());
+    let received_at = clock::now() - TimeDelta::days(2);
+    let data = serde_json::value::to_raw_value(&data).unwrap();
+    let record = TelemetryRecord { v: TELEMETRY_FORMAT, kind, received_at, device_time: None, place: None, data };
+    telemetry.publish(&TenantId::new("acme").unwrap(), &DeviceId::new("d-1").unwrap(), &record).await.unwrap();
+}
+
+/// What is older than the tenant wants isn't shown from the moment on when it has said so, and is there again when it takes that back in time.
+async fn retention_holds(world: &World, acme: &ApiClient) {
+    let set = |retention: Value| answer(acme, Method::PATCH, "/tenants/acme", json!({"retention": retention}));
+    let operator = world.operator_of("acme", &["operator"]).await;
+    let by_operator = json!({"retention": {"telemetry_days": 1}});
+    assert_eq!(answer(&operator, Method::PATCH, "/tenants/acme", by_operator).await.0, 403);
+    for wrong in [json!({"telemetry_days": 0}), json!({"update_log_days": 366}), json!({"events_days": 7})] {
+        assert_eq!(set(wrong).await, (422, "invalid".to_owned()));
+    }
+    acme.post("/devices/d-1/release", &json!({"reason": "back"})).await.unwrap();
+    let firmware = world.firmware(acme, "3.0.0").await;
+    acme.post("/devices/d-1/update", &json!({"firmware_id": firmware})).await.unwrap();
+    sent_two_days_ago(world, TelemetryKind::Measurements, json!({"temperature": 21})).await;
+    let notice = json!({"level": "error", "code": "UPLINK_CODEC"});
+    sent_two_days_ago(world, TelemetryKind::Notice, notice).await;
+    sent_two_days_ago(world, TelemetryKind::Log, json!({"ordinal": 1, "text": "flashing"})).await;
+    let shown = async || {
+        let telemetry = acme.get("/devices/d-1/telemetry").await.unwrap();
+        let notices = acme.get("/devices/d-1/network-notices").await.unwrap();
+        let log = acme.get("/devices/d-1/updates/1/log").await.unwrap();
+        let number = |page: &Value| page["items"].as_array().unwrap().len();
+        (telemetry["latest"].as_object().unwrap().len(), number(&telemetry), number(&notices), number(&log))
+    };
+    world.until_get(acme, "/devices/d-1/updates/1/log", "logged", |page| page["items"][0].is_object()).await;
+    world.until_get(acme, "/devices/d-1/telemetry", "measured", |page| page["latest"]["temperature"].is_object()).await;
+    assert_eq!(shown().await, (1, 1, 1, 1));
+    assert_eq!(set(json!({"telemetry_days": 1, "update_log_days": 1})).await.0, 200);
+    assert_eq!(shown().await, (0, 0, 0, 0));
+    let retention = &acme.get("/tenants/acme").await.unwrap()["retention"];
+    let expected = json!({"telemetry_days": 1, "update_log_days": 1, "device_download_days": null, "dead_letter_days": null});
+    assert_eq!(*retention, expected);
+    let history = acme.get("/tenants/acme/history").await.unwrap()["items"].as_array().unwrap().clone();
+    let amended = history.iter().rfind(|item| item["type"] == "tenant.amended").unwrap();
+    assert!(amended.to_string().contains("update_log_days"), "{amended}");
+    assert_eq!(set(json!({"telemetry_days": null, "update_log_days": 3})).await.0, 200);
+    assert_eq!(shown().await, (1, 1, 1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

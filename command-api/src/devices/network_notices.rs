@@ -7,6 +7,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use domain::Key;
 use domain::device::Device;
+use domain::tenant::Kept;
 use event_store::telemetry::{PageStart, TelemetryKind, TelemetryMessage, TelemetryRecord};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -51,7 +52,7 @@ struct Notice {
 /// List what the network server said about a device
 ///
 /// Logs and errors of ChirpStack, such as a codec that fails, a downlink that was dropped or a gateway that could not send, and joins; oldest
-/// first, of the last seven days, at a limited rate. A page can have fewer items than asked for, or none, and still a `next_cursor`: at most
+/// first, of the last seven days, or of as many as the tenant has set (`retention.telemetry_days`), at a limited rate. A page can have fewer items than asked for, or none, and still a `next_cursor`: at most
 /// 2,000 messages of the device are looked at for one page.
 #[utoipa::path(
     get, path = "/devices/{device_id}/network-notices", tag = "lorawan", params(DevicePath, PageParams),
@@ -72,10 +73,7 @@ pub(crate) async fn device_network_notices(
     if paging.count {
         return Err(refused("count", "notices aren't counted"));
     }
-    let begin = match paging.keys::<1>()? {
-        Some([sequence]) => PageStart::After(Paging::number::<i64>(sequence)?.max(0) as u64),
-        None => PageStart::After(0),
-    };
+    let after = paging.keys::<1>()?.map(|[sequence]| Paging::number::<i64>(sequence)).transpose()?;
     min_position.of_this_log(&app).await?;
     let (tenant, device) = (&caller.tenant, &path.device_id);
     if app.store.load(&Key::<Device>::new(tenant, device)).await?.version == 0 {
@@ -83,11 +81,18 @@ pub(crate) async fn device_network_notices(
     }
     let telemetry = app.telemetry.as_ref();
     let telemetry = telemetry.ok_or_else(|| Problem::unavailable("event_log_unavailable", "notices can't be read"))?;
-    let page = telemetry.page(tenant, device, begin, None, paging.limit, notice).await?;
+    let kept_since = app.tenants.kept_since(tenant, Kept::Telemetry).await?;
+    let begin = match after {
+        Some(sequence) => PageStart::After(sequence.max(0) as u64),
+        None => PageStart::Time(kept_since),
+    };
+    let wanted =
+        |_: &TelemetryMessage, record: TelemetryRecord| notice(record).filter(|notice| notice.at >= kept_since);
+    let page = telemetry.page(tenant, device, begin, None, paging.limit, wanted).await?;
     Ok(Json(paging.keyed(page.items, page.next.map(|next| vec![next.to_string()]))))
 }
 
-fn notice(_: &TelemetryMessage, record: TelemetryRecord) -> Option<NoticeBody> {
+fn notice(record: TelemetryRecord) -> Option<NoticeBody> {
     if record.kind != TelemetryKind::Notice {
         return None;
     }

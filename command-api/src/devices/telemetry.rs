@@ -9,6 +9,7 @@ use axum::extract::State;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::Key;
 use domain::device::Device;
+use domain::tenant::Kept;
 use domain::values::is_usable_time;
 use event_store::telemetry::{PageStart, TelemetryKind, TelemetryMessage, TelemetryRecord};
 use projections::presence::readings::{Reading, latest};
@@ -74,7 +75,8 @@ pub(crate) struct TelemetryBody {
 
 /// List a device's telemetry
 ///
-/// `latest` has the latest value of each measurement, `items` the messages that are still kept (seven days), oldest first. A page can have fewer items
+/// `latest` has the latest value of each measurement, `items` the messages that are still kept, oldest first: seven days, or as
+/// many as the tenant has set (`retention.telemetry_days`, which holds for `latest`, too). A page can have fewer items
 /// than asked for, or none, and still a `next_cursor`: at most 2,000 messages of the device are looked at for one page. Without any data the answer is
 /// an empty page.
 #[utoipa::path(
@@ -105,17 +107,20 @@ pub(crate) async fn device_telemetry(
     if name.as_deref().is_some_and(|name| name.is_empty() || name.len() > NAME_MAX_BYTES) {
         return Err(refused("name", &format!("has 1 to {NAME_MAX_BYTES} bytes")));
     }
-    let begin = match paging.keys::<1>()? {
-        Some([sequence]) => PageStart::After(Paging::number::<i64>(sequence)?.max(0) as u64),
-        None => from.map_or(PageStart::After(0), PageStart::Time),
-    };
+    let after = paging.keys::<1>()?.map(|[sequence]| Paging::number::<i64>(sequence)).transpose()?;
     min_position.of_this_log(&app).await?;
     let (tenant, device) = (&caller.tenant, &path.device_id);
     if app.store.load(&Key::<Device>::new(tenant, device)).await?.version == 0 {
         return Err(Problem::not_found("no such device"));
     }
+    let kept_since = app.tenants.set_to_keep_since(tenant, Kept::Telemetry).await?;
+    let from = from.max(kept_since);
+    let begin = match after {
+        Some(sequence) => PageStart::After(sequence.max(0) as u64),
+        None => from.map_or(PageStart::After(0), PageStart::Time),
+    };
     let mut tx = app.db.read(tenant).await?;
-    let readings = latest(&mut tx, device).await?;
+    let readings = latest(&mut tx, device, kept_since).await?;
     drop(tx);
     let telemetry = app.telemetry.as_ref();
     let telemetry =

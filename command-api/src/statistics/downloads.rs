@@ -5,6 +5,7 @@ use axum::extract::State;
 use chrono::NaiveDate;
 use domain::Key;
 use domain::firmware::{Firmware, FirmwareStatus};
+use domain::tenant::Kept;
 use projections::downloads::{DownloadGroup, DownloadedBy, grouped};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -49,8 +50,8 @@ impl From<DownloadGroup> for DownloadGroupBody {
 
 /// List a firmware's downloads
 ///
-/// In groups by day, by device, or by device and day, in this order. A few seconds old. Which device fetched a firmware is known for 400 days. These
-/// are counts of the processes that send the bytes; they are no part of the event log.
+/// In groups by day, by device, or by device and day, in this order. A few seconds old. Which device fetched a firmware is known for 400 days, or for
+/// as many as the tenant has set (`retention.device_download_days`). These are counts of the processes that send the bytes; they are no part of the event log.
 #[utoipa::path(
     get, path = "/firmware/{firmware_id}/downloads", tag = "statistics", params(FirmwarePath, DownloadParams, PageParams),
     responses((status = 200, body = List<DownloadGroupBody>))
@@ -81,6 +82,7 @@ pub(crate) async fn firmware_downloads(
         return Err(Problem::not_found("no such firmware"));
     }
     let mut tx = app.db.read(&caller.tenant).await?;
-    let page = grouped(&mut tx, &path.firmware_id, &by, after.as_deref(), paging.limit, paging.count).await?;
+    let devices_since = app.tenants.kept_since(&caller.tenant, Kept::DeviceDownloads).await?.date_naive();
+    let page = grouped(&mut tx, &path.firmware_id, devices_since, &by, after.as_deref(), paging.limit, paging.count).await?;
     Ok(Json(paging.list(page, DownloadGroupBody::from)))
 }

@@ -1,4 +1,4 @@
-//! `PATCH /tenants/{id}`: name and rules by the tenant's admins, quotas by those who run the installation.
+//! `PATCH /tenants/{id}`: name, rules and retention by the tenant's admins, quotas by those who run the installation.
 
 use axum::extract::State;
 use domain::change::Change;
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::model::TenantBody;
+use super::retention::RetentionAmendment;
 use crate::auth::{Caller, Role};
 use crate::http::commands::CommandHeaders;
 use crate::http::path::TenantPath;
@@ -26,6 +27,7 @@ pub(crate) struct TenantAmendment {
     /// Needs role platform_admin.
     quotas: Option<QuotasAmendment>,
     rules: Option<RulesAmendment>,
+    retention: Option<RetentionAmendment>,
     reason: Option<String>,
 }
 
@@ -69,14 +71,15 @@ impl TenantAmendment {
             name,
             quotas: QuotasPatch { devices, firmware_bytes, campaigns, requests_per_minute },
             rules: TenantRulesPatch { require_reason, require_approval, require_digest_report, require_signatures },
+            retention: self.retention.unwrap_or_default().into(),
         }
     }
 }
 
 /// Change a tenant
 ///
-/// A merge-patch: absent fields stay. Admins of the tenant may change its name and its rules; quotas need role platform_admin. A lowered quota
-/// takes nothing away.
+/// A merge-patch: absent fields stay. Admins of the tenant may change its name, its rules and its retention; quotas need role platform_admin. A
+/// lowered quota takes nothing away. What a shorter retention makes too old is shown no longer, and its rows are removed within minutes.
 #[utoipa::path(
     patch, path = "/tenants/{tenant_id}", tag = "tenants", request_body = TenantAmendment,
     params(TenantPath, CommandHeaders),

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::model::{QuotasBody, RulesBody, TenantBody, location};
+use super::retention::RetentionBody;
 use crate::auth::Caller;
 use crate::fields::Checks;
 use crate::http::commands::CommandHeaders;
@@ -29,6 +30,8 @@ pub(crate) struct TenantRequest {
     quotas: QuotasBody,
     #[serde(default)]
     rules: RulesBody,
+    #[serde(default)]
+    retention: RetentionBody,
     reason: Option<String>,
 }
 
@@ -39,8 +42,12 @@ impl TenantRequest {
         if let Err(error) = &id {
             checks.fail("tenant_id", error.rule);
         }
-        let spec =
-            TenantSpec { name: self.name.map(Sealed::Plain), quotas: self.quotas.into(), rules: self.rules.into() };
+        let spec = TenantSpec {
+            name: self.name.map(Sealed::Plain),
+            quotas: self.quotas.into(),
+            rules: self.rules.into(),
+            retention: self.retention.into(),
+        };
         checks.violations(spec.violations());
         checks.finish()?;
         Ok((id.map_err(|error| Problem::invalid("tenant_id", error.rule))?, spec))

@@ -8,6 +8,7 @@ use projections::tenants::TenantRow;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::retention::RetentionBody;
 use crate::http::Done;
 
 /// A tenant.
@@ -21,6 +22,7 @@ pub(crate) struct TenantBody {
     frozen: bool,
     quotas: QuotasBody,
     rules: RulesBody,
+    retention: RetentionBody,
     created_by: Option<String>,
     created_at: Option<DateTime<Utc>>,
     /// Number of the tenant's events: its `ETag`.
@@ -95,6 +97,7 @@ impl TenantBody {
             frozen: tenant.is_frozen(),
             quotas: tenant.spec.quotas.into(),
             rules: tenant.spec.rules.into(),
+            retention: tenant.spec.retention.into(),
             created_by: origin.map(|origin| origin.by.to_string()),
             created_at: origin.map(|origin| origin.at),
             version,
@@ -111,6 +114,7 @@ impl From<TenantRow> for TenantBody {
             frozen: row.frozen,
             quotas: row.state.spec.quotas.into(),
             rules: row.state.spec.rules.into(),
+            retention: row.state.spec.retention.into(),
             created_by: Some(row.created_by),
             created_at: Some(row.created_at),
             version: row.version,

@@ -5,6 +5,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use domain::Key;
 use domain::device::Device;
+use domain::tenant::Kept;
 use projections::FLEET;
 use projections::update_logs::{self, LogPieceRow};
 use serde::Serialize;
@@ -34,7 +35,8 @@ impl From<LogPieceRow> for LogPieceBody {
 
 /// Read the log of an update
 ///
-/// The pieces that the device has sent, in the order in which they arrived: the latest 64 of the last 30 days. The text is the device's own.
+/// The pieces that the device has sent, in the order in which they arrived: the latest 64 of the last 30 days, or of as many as the tenant
+/// has set (`retention.update_log_days`). The text is the device's own.
 #[utoipa::path(
     get, path = "/devices/{device_id}/updates/{ordinal}/log", tag = "updates", params(DeviceUpdatePath, PageParams),
     responses(
@@ -56,6 +58,7 @@ pub(crate) async fn update_log(
     min_position.wait(&app, &caller, &[FLEET]).await?;
     let (mut tx, _) = find_of_device(&app, &caller, &key, &path.device_id, path.ordinal).await?;
     let id = path.device_id.as_str();
-    let page = update_logs::list(&mut tx, id, path.ordinal, after, paging.limit, paging.count).await?;
+    let since = app.tenants.kept_since(&caller.tenant, Kept::UpdateLogs).await?;
+    let page = update_logs::list(&mut tx, id, path.ordinal, since, after, paging.limit, paging.count).await?;
     Ok(Json(paging.list(page, LogPieceBody::from)))
 }

@@ -1,7 +1,8 @@
-//! What is said of a tenant: its name, its quotas and its rules, each with its changes and bounds.
+//! What is said of a tenant: its name, its quotas, its rules and its retention, each with its changes and bounds.
 
 use serde::{Deserialize, Serialize};
 
+use super::retention::{Retention, RetentionPatch};
 use super::trusted_keys::REQUIRED_SIGNATURES_MAX;
 use crate::campaign::Violation;
 use crate::change::Change;
@@ -91,6 +92,8 @@ pub struct TenantSpec {
     pub quotas: Quotas,
     #[serde(skip_serializing_if = "is_default")]
     pub rules: TenantRules,
+    #[serde(skip_serializing_if = "is_default")]
+    pub retention: Retention,
 }
 
 /// A change of [`TenantSpec`].
@@ -103,6 +106,8 @@ pub struct TenantPatch {
     pub quotas: QuotasPatch,
     #[serde(skip_serializing_if = "is_default")]
     pub rules: TenantRulesPatch,
+    #[serde(skip_serializing_if = "is_default")]
+    pub retention: RetentionPatch,
 }
 
 impl TenantSpec {
@@ -122,6 +127,7 @@ impl TenantSpec {
         rules.require_approval = require_approval.unwrap_or(rules.require_approval);
         rules.require_digest_report = require_digest_report.unwrap_or(rules.require_digest_report);
         rules.require_signatures = require_signatures.unwrap_or(rules.require_signatures);
+        next.retention = next.retention.patched(&patch.retention);
         next
     }
 
@@ -150,6 +156,7 @@ impl TenantSpec {
         if requests_per_minute == Some(0) {
             add("quotas.requests_per_minute", "at least 1".to_owned());
         }
+        found.extend(self.retention.violations());
         found
     }
 }

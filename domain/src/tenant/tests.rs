@@ -97,6 +97,20 @@ fn an_amendment_changes_what_it_names() {
 }
 
 #[test]
+fn each_kind_of_retention_is_set_by_itself_and_null_goes_back_to_the_default() {
+    let mut tenant = after(&[create(), amend(r#"{"retention":{"telemetry_days":1,"update_log_days":365}}"#)]);
+    let events = decided(&tenant, &amend(r#"{"retention":{"telemetry_days":null,"dead_letter_days":30}}"#)).unwrap();
+    events.iter().for_each(|event| tenant.apply(event));
+    let set = Kept::VARIANTS.iter().map(|kept| tenant.spec.retention.set(*kept));
+    assert_eq!(set.collect::<Vec<_>>(), [None, Some(365), None, Some(30)]);
+    for kept in Kept::VARIANTS {
+        assert!((RETENTION_MIN_DAYS..=kept.max_days()).contains(&kept.default_days()), "{kept:?}");
+        let json = serde_json::json!({"retention": {kept.field(): RETENTION_MIN_DAYS}});
+        assert!(decided(&tenant, &amend(&json.to_string())).is_ok(), "{json}");
+    }
+}
+
+#[test]
 fn quotas_and_names_have_limits() {
     let tenant = after(&[create()]);
     for (json, field) in [
@@ -105,6 +119,10 @@ fn quotas_and_names_have_limits() {
         (r#"{"quotas":{"firmware_bytes":1125899906842625}}"#, "quotas.firmware_bytes"),
         (r#"{"quotas":{"campaigns":100000001}}"#, "quotas.campaigns"),
         (r#"{"quotas":{"requests_per_minute":0}}"#, "quotas.requests_per_minute"),
+        (r#"{"retention":{"telemetry_days":8}}"#, "retention.telemetry_days"),
+        (r#"{"retention":{"update_log_days":366}}"#, "retention.update_log_days"),
+        (r#"{"retention":{"device_download_days":1101}}"#, "retention.device_download_days"),
+        (r#"{"retention":{"dead_letter_days":0}}"#, "retention.dead_letter_days"),
     ] {
         let Err(Rejection::Invalid { field: found, .. }) = decided(&tenant, &amend(json)) else { panic!("{json}") };
         assert_eq!(found, field);

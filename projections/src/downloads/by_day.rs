@@ -1,4 +1,5 @@
-//! Tables `download_days` and `download_devices`: downloads of a firmware on each day, and by each device.
+//! Tables `download_days` and `download_devices`: downloads of a firmware on each day, and by each device. Those by device are kept as long as the
+//! tenant has set ([`retention`](crate::retention)).
 
 use std::collections::BTreeMap;
 
@@ -12,13 +13,8 @@ use super::{Counted, Downloads};
 use crate::db::{DbError, ReadTx};
 use crate::table::{Page, Select};
 
-/// How long it is known which device fetched what, in days.
-const DEVICES_KEPT_DAYS: i32 = 400;
-/// After so many flushes of a process, rows that are older are deleted: some hours.
-const FLUSHES_BETWEEN_DELETIONS: u64 = 8_192;
-
 /// Adds to the counters of the day, in key order, so that two processes wait for each other and don't deadlock.
-pub(super) async fn add(connection: &mut PgConnection, flush: u64, counted: &[Counted]) -> Result<(), DbError> {
+pub(super) async fn add(connection: &mut PgConnection, counted: &[Counted]) -> Result<(), DbError> {
     let texts = |text: fn(&Counted) -> String| counted.iter().map(text).collect::<Vec<_>>();
     let counts =
         |count: fn(&Downloads) -> u64| -> Vec<i64> { counted.iter().map(|row| count(&row.downloads) as i64).collect() };
@@ -43,12 +39,6 @@ pub(super) async fn add(connection: &mut PgConnection, flush: u64, counted: &[Co
             .bind(counts(|row| row.completed))
             .bind(counts(|row| row.bytes))
             .execute(&mut *connection)
-            .await?;
-    }
-    if flush % FLUSHES_BETWEEN_DELETIONS == 1 {
-        sqlx::query("DELETE FROM download_devices WHERE day < (now() AT TIME ZONE 'UTC')::date - $1")
-            .bind(DEVICES_KEPT_DAYS)
-            .execute(connection)
             .await?;
     }
     Ok(())
@@ -103,35 +93,38 @@ pub struct DownloadGroup {
     pub downloads: Downloads,
 }
 
-/// Downloads of a firmware by day, by device, or by device and day, in this order. `after`: the keys of the group before.
+/// Downloads of a firmware by day, by device, or by device and day, in this order; those of devices since `devices_since`. `after`: the keys
+/// of the group before.
 pub async fn grouped(
     tx: &mut ReadTx,
     firmware: &FirmwareId,
+    devices_since: NaiveDate,
     by: &[DownloadedBy],
     after: Option<&[String]>,
     limit: usize,
     count: bool,
 ) -> Result<Page<DownloadGroup>, DbError> {
     let has = |wanted| by.contains(&wanted);
-    let (table, order) = match (has(DownloadedBy::Device), has(DownloadedBy::Day)) {
-        (true, true) => ("download_devices", vec![DownloadedBy::Device, DownloadedBy::Day]),
-        (true, false) => ("download_devices", vec![DownloadedBy::Device]),
-        (false, _) => ("download_days", vec![DownloadedBy::Day]),
+    let of_devices = format!("day >= '{devices_since}'");
+    let (table, shown, order) = match (has(DownloadedBy::Device), has(DownloadedBy::Day)) {
+        (true, true) => ("download_devices", of_devices.as_str(), vec![DownloadedBy::Device, DownloadedBy::Day]),
+        (true, false) => ("download_devices", of_devices.as_str(), vec![DownloadedBy::Device]),
+        (false, _) => ("download_days", "true", vec![DownloadedBy::Day]),
     };
     let columns: Vec<&str> = order.iter().map(|by| by.column()).collect();
     let columns = columns.join(", ");
     // The key's order is that of an index, so a page reads as many rows as it shows.
     let from = format!(
         "(SELECT sum(started)::bigint AS started, sum(completed)::bigint AS completed, sum(bytes)::bigint AS bytes, {columns}
-          FROM {table} WHERE firmware_id = '{firmware}' GROUP BY {columns}) t"
+          FROM {table} WHERE firmware_id = '{firmware}' AND {shown} GROUP BY {columns}) t"
     );
-    let shown = format!("started, completed, bytes, {columns}");
+    let selected = format!("started, completed, bytes, {columns}");
     let order_by = match order.as_slice() {
         [DownloadedBy::Day] => "day",
         [DownloadedBy::Device] => "device_id",
         _ => "device_id, day",
     };
-    let select = Select::new(shown, from, order_by);
+    let select = Select::new(selected, from, order_by);
     let after = after.map(|keys| match order.as_slice() {
         [DownloadedBy::Day] => ("day > ($ #>> '{}')::date".to_owned(), values(keys)),
         [DownloadedBy::Device] => ("device_id > $ #>> '{}'".to_owned(), values(keys)),

@@ -43,11 +43,15 @@ pub(super) fn note(readings: &mut Readings, data: &Value, at: DateTime<Utc>) {
     }
 }
 
-/// The latest measurements of a device of the transaction's tenant; none before its first.
-pub async fn latest(tx: &mut ReadTx, device: &DeviceId) -> Result<Readings, DbError> {
+/// The latest measurements of a device of the transaction's tenant, without those that came before `since`; none before its first.
+pub async fn latest(tx: &mut ReadTx, device: &DeviceId, since: Option<DateTime<Utc>>) -> Result<Readings, DbError> {
     let query = sqlx::query("SELECT readings FROM telemetry_latest WHERE device_id = $1").bind(device.as_str());
     match query.fetch_optional(&mut *tx.0).await? {
-        Some(row) => from_json(row.try_get(0)?),
+        Some(row) => {
+            let mut readings: Readings = from_json(row.try_get(0)?)?;
+            readings.retain(|_, reading| since.is_none_or(|since| reading.at >= since));
+            Ok(readings)
+        }
         None => Ok(Readings::new()),
     }
 }

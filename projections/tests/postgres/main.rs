@@ -27,6 +27,7 @@ mod plans;
 mod preconditions;
 mod random;
 mod registration_tokens;
+mod retention;
 mod rollback_need;
 mod rollout;
 mod server;

@@ -284,8 +284,9 @@ async fn downloads_are_listed_by_day_and_by_device_in_pages() {
         sqlx::query(&format!("UPDATE {table}_of_yesterday SET day = day - 1")).execute(&mut *admin).await.unwrap();
         sqlx::query(&sql).execute(&mut *admin).await.unwrap();
     }
+    let day_before = clock::now().date_naive() - TimeDelta::days(1);
     let mut tx = world.db.read(&world.tenant).await.unwrap();
-    let day = downloads::grouped(&mut tx, &firmware, &[], None, 10, false).await.unwrap().items;
+    let day = downloads::grouped(&mut tx, &firmware, day_before, &[], None, 10, false).await.unwrap().items;
     let all = Downloads { started: 8, completed: 8, bytes: 36 };
     assert_eq!(day.iter().map(|group| group.downloads).collect::<Vec<_>>(), [all, all]);
     let (yesterday, today) = (day[0].day.unwrap(), day[1].day.unwrap());
@@ -293,7 +294,7 @@ async fn downloads_are_listed_by_day_and_by_device_in_pages() {
     for by in [vec![DownloadedBy::Device], vec![DownloadedBy::Day, DownloadedBy::Device]] {
         let (mut found, mut after) = (Vec::new(), None::<Vec<String>>);
         loop {
-            let page = downloads::grouped(&mut tx, &firmware, &by, after.as_deref(), 2, true).await.unwrap();
+            let page = downloads::grouped(&mut tx, &firmware, day_before, &by, after.as_deref(), 2, true).await.unwrap();
             assert_eq!(page.total, Some(3 * by.len() as u64));
             found.extend(page.items);
             after = page.next;
@@ -314,7 +315,7 @@ async fn downloads_are_listed_by_day_and_by_device_in_pages() {
     }
     let mut tx = world.db.read(&TenantId::new("other").unwrap()).await.unwrap();
     assert!(
-        downloads::grouped(&mut tx, &firmware, &[DownloadedBy::Device], None, 10, false)
+        downloads::grouped(&mut tx, &firmware, day_before, &[DownloadedBy::Device], None, 10, false)
             .await
             .unwrap()
             .items
