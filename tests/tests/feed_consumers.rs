@@ -71,7 +71,12 @@ const SILENCE: Duration = Duration::from_millis(500);
 /// A revoked key is disconnected within this time.
 const ENDED_WITHIN: Duration = Duration::from_secs(5);
 
-async fn connect(world: &World, tenant: &str, key: &str) -> Result<async_nats::Client, async_nats::ConnectError> {
+/// Logs in to NATS as a program of a tenant.
+pub(crate) async fn connect(
+    world: &World,
+    tenant: &str,
+    key: &str,
+) -> Result<async_nats::Client, async_nats::ConnectError> {
     let options = event_store::connection::options("test").user_and_password(tenant.to_owned(), key.to_owned());
     options.custom_inbox_prefix(format!("_INBOX_{tenant}")).connect(world.stack.nats.listen().to_string()).await
 }

@@ -2,6 +2,7 @@
 //! test prints what was tried, and fails if anything was found or changed.
 
 mod secrets;
+mod subjects;
 mod walk;
 
 use rumqttc::QoS;
@@ -77,6 +78,7 @@ async fn nobody_gets_where_they_do_not_belong() {
     }
     println!("{tried} requests in all");
     links_and_topics(&world, &known).await;
+    subjects::nothing_is_heard(&world).await;
 }
 
 /// A stolen device of another tenant, at the topics of this one, and links that were changed.
@@ -91,6 +93,8 @@ async fn links_and_topics(world: &World, known: &[(&'static str, String)]) {
         let (id, user) = (format!("{id}/{device}"), format!("{user}/{device}"));
         assert!(log_in(listener, &id, &user, token).await.is_err(), "{user} as {id}");
     }
+    let anonymous = format!("acme/{device}");
+    assert!(log_in(listener, &anonymous, "", "").await.is_err(), "a client without user and password");
     let own = format!("rival/{device}");
     let mut stolen = log_in(listener, &own, &own, token).await.unwrap();
     for filter in [
