@@ -2,6 +2,7 @@
 //!
 //! An operation that is not in the table can't be reached. The API description states what the table says.
 
+mod admission;
 pub(crate) mod metrics;
 pub(crate) mod reach;
 mod table;
@@ -17,7 +18,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::{CampaignId, Rejection, UpdateId};
 
-use crate::auth::{authenticate, has_header};
+use self::admission::{Admission, Refusal};
+use crate::auth::{has_header, identify};
 use crate::caller::{Caller, Role};
 use crate::http::Problem;
 use crate::http::commands::without_tenant;
@@ -25,6 +27,8 @@ use crate::live::{self, StreamCaller};
 use crate::sign_in::{self, SignedIn};
 use crate::state::App;
 
+#[cfg(test)]
+pub(crate) use admission::LOOKED_AT_EVERY;
 pub(crate) use table::OPERATIONS;
 
 /// Whom an operation takes.
@@ -52,6 +56,22 @@ pub(crate) enum Access {
     Platform,
     /// A caller with at least this role in the tenant of the path, or those who run the installation.
     RoleOrPlatform(Role),
+}
+
+impl Access {
+    /// The role that a caller needs in their tenant; none if they need none there.
+    fn least_of(self, caller: &Caller) -> Option<Role> {
+        match self {
+            Self::RoleOrPlatform(_) if caller.has(Role::PlatformAdmin) => None,
+            Self::Anyone | Self::Device | Self::Webhook | Self::Session | Self::Platform => None,
+            Self::Role(least)
+            | Self::OfDevice(least)
+            | Self::OfCampaign(least)
+            | Self::Listing(least)
+            | Self::Stream(least)
+            | Self::RoleOrPlatform(least) => Some(least),
+        }
+    }
 }
 
 /// An operation of the API and whom it takes.
@@ -84,12 +104,17 @@ pub(crate) async fn admit(State(app): State<App>, request: Request, next: Next) 
     let Some(access) = access_of(&method(&parts.method), path) else { return no_such_method(path) };
     let began = Instant::now();
     let mut response = match admitted(&app, &mut parts, access).await {
-        Ok(caller) => {
-            if let Some(caller) = caller {
-                metrics::admitted(metrics::credential(&app, &parts), began.elapsed());
-                parts.extensions.insert(caller);
-            }
-            next.run(Request::from_parts(parts, body)).await
+        Ok(admitted) => {
+            let (body, refusal) = match admitted {
+                Some((caller, admission)) => {
+                    metrics::admitted(metrics::credential(&app, &parts), began.elapsed());
+                    parts.extensions.insert(caller);
+                    admission.watch(&app, body)
+                }
+                None => (body, Refusal::default()),
+            };
+            let response = next.run(Request::from_parts(parts, body)).await;
+            refusal.get().cloned().map_or(response, IntoResponse::into_response)
         }
         Err(problem) => problem.into_response(),
     };
@@ -99,8 +124,8 @@ pub(crate) async fn admit(State(app): State<App>, request: Request, next: Next) 
     response
 }
 
-/// The caller, if the operation takes one.
-async fn admitted(app: &App, parts: &mut Parts, access: Access) -> Result<Option<Caller>, Problem> {
+/// The caller, if the operation takes one, and what it depends on that they are let in.
+async fn admitted(app: &App, parts: &mut Parts, access: Access) -> Result<Option<(Caller, Admission)>, Problem> {
     if matches!(access, Access::Anyone | Access::Device | Access::Webhook) {
         return Ok(None);
     }
@@ -109,15 +134,16 @@ async fn admitted(app: &App, parts: &mut Parts, access: Access) -> Result<Option
         parts.extensions.insert(signed_in);
         return Ok(None);
     }
-    let caller = match access {
+    let (caller, credential) = match access {
         Access::Stream(_) => {
             let opened_by = live::opened_by(app, parts).await?;
-            let caller = opened_by.caller.clone();
+            let shown = (opened_by.caller.clone(), opened_by.credential.clone());
             parts.extensions.insert(opened_by);
-            caller
+            shown
         }
-        _ => authenticate(app, parts).await?,
+        _ => identify(app, parts).await?,
     };
+    let (shown, least) = (caller.clone(), access.least_of(&caller));
     let caller = match access {
         Access::RoleOrPlatform(_) if caller.has(Role::PlatformAdmin) => caller,
         Access::Anyone | Access::Device | Access::Webhook | Access::Session | Access::Platform => {
@@ -140,7 +166,8 @@ async fn admitted(app: &App, parts: &mut Parts, access: Access) -> Result<Option
         }
         Access::Listing(least) | Access::Stream(least) => limited_to(member(app, parts, caller, least).await?, least)?,
     };
-    Ok(Some(caller))
+    let admission = Admission { shown, credential, least, limits: caller.limits.clone() };
+    Ok(Some((caller, admission)))
 }
 
 /// The person with a session. It may end also when the tenant is shut.

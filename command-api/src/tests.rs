@@ -17,6 +17,7 @@ mod health;
 mod hostile_bodies;
 mod hostile_texts;
 mod imports;
+mod late_bodies;
 mod limits;
 mod lorawan;
 mod parameters;

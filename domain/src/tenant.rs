@@ -19,8 +19,8 @@ pub use chirpstack::{
     is_application_id,
 };
 pub use retention::{
-    DEAD_LETTERS_MAX_DAYS, DEVICE_DOWNLOADS_DEFAULT_DAYS, DEVICE_DOWNLOADS_MAX_DAYS, Kept, RETENTION_MIN_DAYS, Retention,
-    RetentionPatch, TELEMETRY_MAX_DAYS, UPDATE_LOGS_DEFAULT_DAYS, UPDATE_LOGS_MAX_DAYS,
+    DEAD_LETTERS_MAX_DAYS, DEVICE_DOWNLOADS_DEFAULT_DAYS, DEVICE_DOWNLOADS_MAX_DAYS, Kept, RETENTION_MIN_DAYS,
+    Retention, RetentionPatch, TELEMETRY_MAX_DAYS, UPDATE_LOGS_DEFAULT_DAYS, UPDATE_LOGS_MAX_DAYS,
 };
 pub use spec::{
     BYTES_QUOTA_MAX, COUNT_QUOTA_MAX, Quotas, QuotasPatch, TenantPatch, TenantRules, TenantRulesPatch, TenantSpec,

@@ -199,7 +199,8 @@ async fn quotas_and_rules_of_a_tenant_hold() {
 
 /// Something that a device of `acme` sent two days ago.
 async fn sent_two_days_ago(world: &World, kind: TelemetryKind, data: Value) {
-    let telemetry = Telemetry::new(waybill::nats::connect(&world.stack.nats.waybill_url(), "waybill-test").await.unwrap());
+    let telemetry =
+        Telemetry::new(waybill::nats::connect(&world.stack.nats.waybill_url(), "waybill-test").await.unwrap());
     let received_at = clock::now() - TimeDelta::days(2);
     let data = serde_json::value::to_raw_value(&data).unwrap();
     let record = TelemetryRecord { v: TELEMETRY_FORMAT, kind, received_at, device_time: None, place: None, data };
@@ -235,7 +236,8 @@ async fn retention_holds(world: &World, acme: &ApiClient) {
     assert_eq!(set(json!({"telemetry_days": 1, "update_log_days": 1})).await.0, 200);
     assert_eq!(shown().await, (0, 0, 0, 0));
     let retention = &acme.get("/tenants/acme").await.unwrap()["retention"];
-    let expected = json!({"telemetry_days": 1, "update_log_days": 1, "device_download_days": null, "dead_letter_days": null});
+    let expected =
+        json!({"telemetry_days": 1, "update_log_days": 1, "device_download_days": null, "dead_letter_days": null});
     assert_eq!(*retention, expected);
     let history = acme.get("/tenants/acme/history").await.unwrap()["items"].as_array().unwrap().clone();
     let amended = history.iter().rfind(|item| item["type"] == "tenant.amended").unwrap();

@@ -5,7 +5,7 @@
 use axum::http::header;
 use axum::http::request::Parts;
 
-use crate::http::Problem;
+use crate::http::{Problem, single_header};
 
 /// How a caller shows a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,15 +25,16 @@ impl Scheme {
     }
 }
 
-/// The token of a request, if it is shown in a known scheme.
+/// The token of a request, if it is shown in a known scheme, once: a proxy might have checked the other one.
 pub(super) fn shown(parts: &Parts) -> Option<(Scheme, &str)> {
-    let text = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let text = single_header(&parts.headers, header::AUTHORIZATION.as_str()).ok()??;
     let (name, token) = text.split_once(' ')?;
     Some((Scheme::of(name)?, token.trim()))
 }
 
 /// The bearer token of a request.
 pub(super) fn bearer(parts: &Parts) -> Result<&str, Problem> {
+    single_header(&parts.headers, "Authorization")?;
     match shown(parts) {
         Some((Scheme::Bearer, token)) => Ok(token),
         Some((Scheme::GatewayToken | Scheme::TargetToken, _)) => Err(of_devices()),

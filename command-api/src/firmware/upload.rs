@@ -191,7 +191,12 @@ async fn store(
     let bytes = incoming.bytes.clone();
     let sha256 = bytes.sha256;
     let command = FirmwareCommand::Register { metadata: Box::new(metadata), bytes, signatures };
-    let allowed = match allow(app, caller, envelope, &key, &command).await {
+    // It may have been closed while the bytes came, and nothing removes them afterwards.
+    let allowed = match app.tenants.must_be_open(&caller.tenant).await {
+        Ok(()) => allow(app, caller, envelope, &key, &command).await,
+        Err(shut) => Err(shut),
+    };
+    let allowed = match allowed {
         // The same bytes again are counted already, also when they bring signatures.
         Ok(would_be) if has_new_bytes(&would_be) => {
             app.has_room_for_bytes(&caller.tenant, incoming.bytes.size).await.map(|()| would_be)

@@ -83,6 +83,7 @@ pub(crate) async fn firmware_downloads(
     }
     let mut tx = app.db.read(&caller.tenant).await?;
     let devices_since = app.tenants.kept_since(&caller.tenant, Kept::DeviceDownloads).await?.date_naive();
-    let page = grouped(&mut tx, &path.firmware_id, devices_since, &by, after.as_deref(), paging.limit, paging.count).await?;
+    let page =
+        grouped(&mut tx, &path.firmware_id, devices_since, &by, after.as_deref(), paging.limit, paging.count).await?;
     Ok(Json(paging.list(page, DownloadGroupBody::from)))
 }

@@ -101,6 +101,8 @@ async fn a_key_is_shown_in_one_header_or_the_other() {
     }
     let twice = api.showing(CHECK, &[("x-api-key", &key), ("x-api-key", &key)]).await;
     assert_eq!(twice.status, 400, "{}", twice.body);
+    let twice = [("authorization", bearer.as_str()), ("authorization", other_bearer.as_str())];
+    assert_eq!(api.showing(CHECK, &twice).await.status, 400);
     let wrong_place = api.showing(CHECK, &[("x-api-key", &jwt)]).await;
     assert_eq!(detail(&wrong_place), (401, "X-API-Key takes an API key: wbk_…"));
     assert_eq!(api.showing(CHECK, &[]).await.status, 401);

@@ -15,7 +15,8 @@ use crate::until::PATIENCE;
 
 async fn tenant(admin: &PgPool, id: &str, status: &str, retention: Value) {
     let state = json!({"exists": true, "spec": {"retention": retention}});
-    let row = "INSERT INTO tenants (tenant, status, frozen, state, version, created_by, created_at, updated_at, position)
+    let row =
+        "INSERT INTO tenants (tenant, status, frozen, state, version, created_by, created_at, updated_at, position)
                VALUES ($1, $2, false, $3, 1, 'test', now(), now(), 1)
                ON CONFLICT (tenant) DO UPDATE SET status = EXCLUDED.status, state = EXCLUDED.state";
     sqlx::query(row).bind(id).bind(status).bind(state).execute(admin).await.unwrap();
@@ -98,7 +99,10 @@ async fn measurements_stay_where_no_time_is_set_and_go_where_it_has_passed() {
                oldest_at = CASE device_id WHEN 'd-1' THEN now() - interval '3 days' END";
     sqlx::query(age).bind(&three_days_ago).execute(&admin).await.unwrap();
     let two_days = Some(clock::now() - TimeDelta::days(2));
-    assert_eq!((names(&hearing, "d-1", None).await, names(&hearing, "d-1", two_days).await.len()), (vec!["new".to_owned(), "old".to_owned()], 1));
+    assert_eq!(
+        (names(&hearing, "d-1", None).await, names(&hearing, "d-1", two_days).await.len()),
+        (vec!["new".to_owned(), "old".to_owned()], 1)
+    );
 
     let stored = async || -> Vec<(String, Value, Value)> {
         let sql = "SELECT device_id, readings, data FROM telemetry_latest ORDER BY 1";

@@ -294,7 +294,8 @@ async fn downloads_are_listed_by_day_and_by_device_in_pages() {
     for by in [vec![DownloadedBy::Device], vec![DownloadedBy::Day, DownloadedBy::Device]] {
         let (mut found, mut after) = (Vec::new(), None::<Vec<String>>);
         loop {
-            let page = downloads::grouped(&mut tx, &firmware, day_before, &by, after.as_deref(), 2, true).await.unwrap();
+            let page =
+                downloads::grouped(&mut tx, &firmware, day_before, &by, after.as_deref(), 2, true).await.unwrap();
             assert_eq!(page.total, Some(3 * by.len() as u64));
             found.extend(page.items);
             after = page.next;

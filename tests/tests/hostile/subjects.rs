@@ -14,7 +14,19 @@ const SILENCE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What could be heard of the tenant.
 const HEARD: [&str; 14] = [
-    ">", "*.>", "feed.>", "feed.acme.>", "feed.*.device.registered", "ev.>", "telemetry.>", "dead.>", "net.*", "$KV.>", "$JS.>", "$SYS.>", "_INBOX.>",
+    ">",
+    "*.>",
+    "feed.>",
+    "feed.acme.>",
+    "feed.*.device.registered",
+    "ev.>",
+    "telemetry.>",
+    "dead.>",
+    "net.*",
+    "$KV.>",
+    "$JS.>",
+    "$SYS.>",
+    "_INBOX.>",
     "_INBOX_acme.>",
 ];
 /// Requests about the tenant, or about what it shares with others.
