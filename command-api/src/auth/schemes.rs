@@ -27,14 +27,16 @@ impl Scheme {
 
 /// The token of a request, if it is shown in a known scheme, once: a proxy might have checked the other one.
 pub(super) fn shown(parts: &Parts) -> Option<(Scheme, &str)> {
-    let text = single_header(&parts.headers, header::AUTHORIZATION.as_str()).ok()??;
+    let text = single_header(&parts.headers, "Authorization").ok()??;
     let (name, token) = text.split_once(' ')?;
     Some((Scheme::of(name)?, token.trim()))
 }
 
 /// The bearer token of a request.
 pub(super) fn bearer(parts: &Parts) -> Result<&str, Problem> {
-    single_header(&parts.headers, "Authorization")?;
+    if parts.headers.get_all(header::AUTHORIZATION).iter().count() > 1 {
+        return Err(Problem::bad_request("Authorization is given twice"));
+    }
     match shown(parts) {
         Some((Scheme::Bearer, token)) => Ok(token),
         Some((Scheme::GatewayToken | Scheme::TargetToken, _)) => Err(of_devices()),
