@@ -21,6 +21,7 @@ mod roles;
 mod sessions;
 mod sign_out;
 mod start;
+mod userinfo;
 mod visitor;
 mod watched;
 
@@ -75,6 +76,8 @@ pub struct SignInConfig {
     pub groups_claim: String,
     /// The claim with a person's tenant, for groups that name none.
     pub tenant_claim: Option<String>,
+    /// Whether the provider's userinfo endpoint is asked for claims that the ID token doesn't have.
+    pub userinfo: bool,
     pub roles: RoleMap,
     pub sessions: SessionLimits,
 }

@@ -1,8 +1,8 @@
 // An OpenID provider for the system tests: oidc-provider with its own pages for sign-in and consent.
-// node provider.mjs PORT REDIRECT_URI
+// node provider.mjs PORT REDIRECT_URI [userinfo: claims of scopes only there]
 import { Provider } from "oidc-provider";
 
-const [port, redirectUri] = process.argv.slice(2);
+const [port, redirectUri, claimsIn] = process.argv.slice(2);
 
 // Any account signs in. Its groups are in its id, after the first part: "7f3c-ops-leads".
 const account = (id) => ({
@@ -17,8 +17,8 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
     redirect_uris: [redirectUri],
   }],
   claims: { openid: ["sub"], groups: ["groups"], profile: ["name"], email: ["email"] },
-  // Claims of scopes are in the ID token, too.
-  conformIdTokenClaims: false,
+  // Otherwise claims of scopes are in the ID token, too.
+  conformIdTokenClaims: claimsIn === "userinfo",
   findAccount: (_context, id) => account(id),
   pkce: { required: () => true },
 });

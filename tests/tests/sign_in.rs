@@ -38,14 +38,16 @@ struct Provider {
 }
 
 impl Provider {
-    async fn start(redirect_uri: &str) -> Self {
+    /// `claims_in`: `userinfo`, if claims of scopes are only there.
+    async fn start(redirect_uri: &str, claims_in: &str) -> Self {
         let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("oidc-provider");
         assert!(
             home.join("node_modules/oidc-provider").exists(),
             "the provider isn't there: run scripts/setup-clients"
         );
         let (directory, port) = (Directory::new(), free_port().unwrap());
-        let args = [home.join("provider.mjs").display().to_string(), port.to_string(), redirect_uri.to_owned()];
+        let program = home.join("provider.mjs").display().to_string();
+        let args = [program, port.to_string(), redirect_uri.to_owned(), claims_in.to_owned()];
         let log = directory.path().join("provider.log");
         let process = Process::run("provider", &Spawner::start(), Path::new("node"), &args, &log).unwrap();
         let issuer = format!("http://127.0.0.1:{port}");
@@ -100,7 +102,7 @@ async fn until_status(browser: &mut Browser, base: &str, wanted: StatusCode) -> 
 async fn signing_in() -> (World, Provider) {
     let mut world = World::start_with(&SECRETS).await;
     let base = world.base();
-    let provider = Provider::start(&format!("{base}/api/v1/auth/callback")).await;
+    let provider = Provider::start(&format!("{base}/api/v1/auth/callback"), "").await;
     world.stop_waybill().await;
     world.restart_with(&provider.flags(&base)).await;
     (world, provider)
@@ -173,6 +175,24 @@ async fn people_without_a_role_are_refused_and_no_session_begins() {
     let mut browser = Browser::new();
     let page = browser.opens(&format!("{}/api/v1/auth/callback?code=x&state=y", world.base())).await;
     assert_eq!(page.status, StatusCode::BAD_REQUEST, "{}", page.text);
+    groups_come_from_userinfo(world).await;
+}
+
+/// A provider that has groups only in userinfo, and a process that asks for them or doesn't.
+async fn groups_come_from_userinfo(mut world: World) {
+    let base = world.base();
+    let provider = Provider::start(&format!("{base}/api/v1/auth/callback"), "userinfo").await;
+    let flags = provider.flags(&base);
+    let sign_in = format!("{base}/api/v1/auth/sign-in?return_to=/api/v1/auth/session");
+    for (more, status) in [(&[][..], StatusCode::FORBIDDEN), (&["--oidc-userinfo"], StatusCode::OK)] {
+        world.stop_waybill().await;
+        world.restart_with(&[&flags[..], more].concat()).await;
+        let page = Browser::new().signs_in(&sign_in, "7f3c-ops").await;
+        assert_eq!(page.status, status, "{more:?}: {}", page.text);
+        if status == StatusCode::OK {
+            assert_eq!(page.json()["roles"], json!(["operator"]));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,6 +50,9 @@ pub struct SignInArgs {
     /// Claim of the ID token with the tenant of people whose groups name none, in place of --oidc-tenant
     #[arg(long, env = "WAYBILL_OIDC_TENANT_CLAIM")]
     pub oidc_tenant_claim: Option<String>,
+    /// Ask the provider's userinfo endpoint for groups and tenant that the ID token doesn't have
+    #[arg(long, env = "WAYBILL_OIDC_USERINFO")]
+    pub oidc_userinfo: bool,
     /// How long a person stays signed in, in seconds, up to a day
     #[arg(long, default_value_t = SessionLimits::default().lifetime.as_secs(), env = "WAYBILL_SESSION_SECONDS", value_parser = clap::value_parser!(u64).range(SESSION_MIN_S..=SESSION_MAX_S))]
     pub session_seconds: u64,
@@ -90,6 +93,7 @@ impl SignInArgs {
             groups_claim: self.oidc_groups_claim.clone(),
             roles: self.roles(tenant_claim.is_some()).context("WAYBILL_OIDC_ROLES")?,
             tenant_claim,
+            userinfo: self.oidc_userinfo,
             sessions: SessionLimits {
                 lifetime: Duration::from_secs(self.session_seconds),
                 idle: Duration::from_secs(self.session_idle_seconds),
@@ -100,7 +104,10 @@ impl SignInArgs {
     /// Whether any setting is given that has no default.
     fn is_given(&self) -> bool {
         let texts = [&self.oidc_client_id, &self.oidc_client_secret, &self.oidc_tenant, &self.oidc_tenant_claim];
-        texts.into_iter().any(Option::is_some) || self.oidc_client_secret_file.is_some() || !self.oidc_roles.is_empty()
+        texts.into_iter().any(Option::is_some)
+            || self.oidc_client_secret_file.is_some()
+            || !self.oidc_roles.is_empty()
+            || self.oidc_userinfo
     }
 
     fn roles(&self, has_claim: bool) -> Result<RoleMap> {

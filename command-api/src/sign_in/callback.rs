@@ -8,7 +8,7 @@ use runtime::clock;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::exchange::word;
+use super::exchange::{Answer, word};
 use super::pending::Pending;
 use super::provider::{Metadata, unavailable};
 use super::roles::no_role;
@@ -66,8 +66,9 @@ async fn signed_in(app: &App, parts: &Parts) -> Result<impl IntoResponse, Proble
     if !sign_in.used.entry(pending.state.clone()).or_insert(()).is_fresh() {
         return Err(begin_again("this sign-in was used"));
     }
-    let id_token = sign_in.exchange(&metadata, &pending, &code).await?;
+    let Answer { id_token, access_token } = sign_in.exchange(&metadata, &pending, &code).await?;
     let person = sign_in.identity(&id_token, &pending).await?;
+    let person = sign_in.ask_userinfo(&metadata, access_token, person).await?;
     let (tenant, roles) = sign_in.roles_of(&person, &pending)?;
     admitted_by(app, &tenant).await?;
     let caller = Caller {

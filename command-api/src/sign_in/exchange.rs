@@ -1,4 +1,4 @@
-//! Exchanges a code for an ID token. The access token is dropped.
+//! Exchanges a code for an ID token and an access token. The latter is used for userinfo at most, and dropped.
 
 use axum::http::StatusCode;
 use base64::Engine;
@@ -14,8 +14,10 @@ use crate::http::Problem;
 const ERROR_MAX_BYTES: usize = 64;
 
 #[derive(Deserialize)]
-struct Answer {
-    id_token: String,
+pub(super) struct Answer {
+    pub(super) id_token: String,
+    #[serde(default)]
+    pub(super) access_token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -24,8 +26,8 @@ struct Refusal {
 }
 
 impl SignIn {
-    /// The ID token for a code.
-    pub(super) async fn exchange(&self, metadata: &Metadata, pending: &Pending, code: &str) -> Result<String, Problem> {
+    /// The tokens for a code.
+    pub(super) async fn exchange(&self, metadata: &Metadata, pending: &Pending, code: &str) -> Result<Answer, Problem> {
         let redirect_uri = self.redirect_uri();
         let mut form = vec![
             ("grant_type", "authorization_code"),
@@ -49,7 +51,7 @@ impl SignIn {
         let form = serde_urlencoded::to_string(form).map_err(Problem::internal)?;
         let (status, body) = self.provider.post(&metadata.token_endpoint, authorization.as_deref(), form).await?;
         match status {
-            200 => serde_json::from_slice(&body).map(|Answer { id_token }| id_token).map_err(|_| {
+            200 => serde_json::from_slice(&body).map_err(|_| {
                 tracing::warn!("The OpenID provider's answer has no ID token.");
                 unavailable()
             }),

@@ -41,9 +41,17 @@ impl Identity {
         };
         self.claims.get(name).or_else(path)
     }
+
+    /// With further claims. What the ID token says counts.
+    pub(super) fn with(mut self, others: Map<String, Value>) -> Self {
+        for (name, value) in others {
+            self.claims.entry(name).or_insert(value);
+        }
+        self
+    }
 }
 
-fn refused(reason: &str) -> Problem {
+pub(super) fn refused(reason: &str) -> Problem {
     tracing::warn!(reason, "An ID token is refused.");
     Problem::forbidden_as("id_token_invalid", format!("the ID token of the provider is not valid: {reason}"))
 }

@@ -27,6 +27,9 @@ const DISCOVERY: &str = "/.well-known/openid-configuration";
 pub trait ProviderHttp: Send + Sync + 'static {
     async fn get(&self, url: &str) -> Result<Vec<u8>, String>;
 
+    /// Status and body of the answer to somebody; `authorization` is the header of that name.
+    async fn get_as(&self, url: &str, authorization: &str) -> Result<(u16, Vec<u8>), String>;
+
     /// Status and body of the answer to a form. `authorization` is the header of that name.
     async fn post(&self, url: &str, authorization: Option<&str>, form: String) -> Result<(u16, Vec<u8>), String>;
 }
@@ -39,6 +42,7 @@ pub(super) struct Metadata {
     pub(super) token_endpoint: String,
     jwks_uri: String,
     pub(super) end_session_endpoint: Option<String>,
+    pub(super) userinfo_endpoint: Option<String>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
     code_challenge_methods_supported: Option<Vec<String>>,
     /// Whether answers name their issuer (RFC 9207).
@@ -63,7 +67,8 @@ impl Metadata {
             ));
         }
         let endpoints = [&self.authorization_endpoint, &self.token_endpoint, &self.jwks_uri];
-        let weak = endpoints.into_iter().chain(&self.end_session_endpoint).find(|url| {
+        let optional = [&self.end_session_endpoint, &self.userinfo_endpoint].into_iter().flatten();
+        let weak = endpoints.into_iter().chain(optional).find(|url| {
             let is_http = url.starts_with("http://") && issuer.starts_with("http://");
             !is_http && !url.starts_with("https://")
         });
@@ -140,12 +145,19 @@ impl Provider {
         authorization: Option<&str>,
         form: String,
     ) -> Result<(u16, Vec<u8>), Problem> {
-        let answer = self.discovery.http.post(url, authorization, form).await;
-        answer.map_err(|error| {
-            tracing::warn!(error, "The OpenID provider doesn't answer.");
-            unavailable()
-        })
+        answered(self.discovery.http.post(url, authorization, form).await)
     }
+
+    pub(super) async fn get_as(&self, url: &str, authorization: &str) -> Result<(u16, Vec<u8>), Problem> {
+        answered(self.discovery.http.get_as(url, authorization).await)
+    }
+}
+
+fn answered<T>(answer: Result<T, String>) -> Result<T, Problem> {
+    answer.map_err(|error| {
+        tracing::warn!(error, "The OpenID provider doesn't answer.");
+        unavailable()
+    })
 }
 
 /// Why was logged when it happened.

@@ -35,6 +35,12 @@ impl ProviderHttp for Watched {
         answer
     }
 
+    async fn get_as(&self, url: &str, authorization: &str) -> Result<(u16, Vec<u8>), String> {
+        let answer = self.http.get_as(url, authorization).await;
+        self.keep(&answer);
+        answer
+    }
+
     async fn post(&self, url: &str, authorization: Option<&str>, form: String) -> Result<(u16, Vec<u8>), String> {
         let answer = self.http.post(url, authorization, form).await;
         self.keep(&answer);

@@ -38,6 +38,7 @@ fn config(roles: &[&str]) -> SignInConfig {
         scopes: "openid groups".to_owned(),
         groups_claim: "groups".to_owned(),
         tenant_claim: None,
+        userinfo: false,
         roles: RoleMap::new(&roles, None, false).unwrap(),
         sessions: SessionLimits::default(),
     }

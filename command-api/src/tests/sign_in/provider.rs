@@ -28,6 +28,8 @@ struct State {
     is_away: bool,
     metadata: Option<Change>,
     claims: Option<Change>,
+    /// Claims of userinfo; none: there is no such endpoint.
+    userinfo: Option<Value>,
     forged: Option<String>,
     /// How clients have shown themselves.
     shown: Vec<(Option<String>, HashMap<String, String>)>,
@@ -90,6 +92,12 @@ impl Provider {
         self
     }
 
+    /// Answers with these claims at its userinfo endpoint.
+    pub(super) fn informing(self, claims: Value) -> Self {
+        self.change(|state| state.userinfo = Some(claims));
+        self
+    }
+
     /// Answers with this header, and signed with a shared secret or not at all.
     pub(super) fn forging(self, secret: Option<&str>) -> Self {
         self.change(|state| state.forged = Some(secret.unwrap_or_default().to_owned()));
@@ -109,6 +117,9 @@ impl Provider {
             "end_session_endpoint": format!("{ISSUER}/logout"),
             "code_challenge_methods_supported": ["plain", "S256"],
         });
+        if self.0.lock().unwrap().userinfo.is_some() {
+            description["userinfo_endpoint"] = format!("{ISSUER}/me").into();
+        }
         if let Some(change) = &self.0.lock().unwrap().metadata {
             change(&mut description);
         }
@@ -152,6 +163,15 @@ impl ProviderHttp for Provider {
             Some("/.well-known/openid-configuration") => Ok(self.description().to_string().into_bytes()),
             Some("/keys") => Ok(json!({"keys": [public_key()]}).to_string().into_bytes()),
             _ => Err(format!("nothing at {url}")),
+        }
+    }
+
+    async fn get_as(&self, url: &str, authorization: &str) -> Result<(u16, Vec<u8>), String> {
+        assert_eq!((url, authorization), (format!("{ISSUER}/me").as_str(), "Bearer x"));
+        match &self.0.lock().unwrap().userinfo {
+            Some(Value::Null) => Ok((401, vec![])),
+            Some(claims) => Ok((200, claims.to_string().into_bytes())),
+            None => Err(format!("nothing at {url}")),
         }
     }
 

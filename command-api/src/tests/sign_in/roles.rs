@@ -53,3 +53,37 @@ async fn a_member_without_groups_signs_in_by_what_the_tenant_grants() {
     assert_eq!(service.signs_in(&mut browser).await.status, 303);
     assert_eq!(service.get("/api/v1/auth/session", &browser).await.body["roles"], json!(["viewer"]));
 }
+
+#[tokio::test]
+async fn groups_that_are_not_in_the_id_token_come_from_userinfo_about_the_same_person() {
+    let signs_in = async |said: Value, userinfo: bool| {
+        let provider = Provider::default().informing(said).claiming(|claims| {
+            claims.as_object_mut().unwrap().remove("groups");
+        });
+        let service = Service::with(provider, |config| config.userinfo = userinfo).await;
+        let mut browser = Browser::default();
+        let answer = service.signs_in(&mut browser).await;
+        let session = service.get("/api/v1/auth/session", &browser).await.body;
+        ((answer.status.as_u16(), answer.problem().to_owned()), session["roles"].clone())
+    };
+    let refused = |status: u16, problem: &str| ((status, problem.to_owned()), Value::Null);
+    let said = json!({"sub": "7f3c", "groups": ["/ops"]});
+    assert_eq!(signs_in(said.clone(), true).await, ((303, "no problem".to_owned()), json!(["operator"])));
+    assert_eq!(signs_in(said, false).await, refused(403, "no_role"));
+    for other in [json!({"sub": "8a1d", "groups": ["/ops"]}), json!({"groups": ["/ops"]})] {
+        assert_eq!(signs_in(other, true).await, refused(403, "id_token_invalid"));
+    }
+    for broken in [Value::Null, json!("eyJhbGciOiJub25lIn0.e30.")] {
+        assert_eq!(signs_in(broken, true).await, refused(503, "provider_unavailable"));
+    }
+}
+
+#[tokio::test]
+async fn userinfo_changes_nothing_that_the_id_token_says() {
+    let provider = Provider::default().with_groups(&["/ops"]);
+    let provider = provider.informing(json!({"sub": "7f3c", "groups": ["/leads"]}));
+    let service = Service::with(provider, |config| config.userinfo = true).await;
+    let mut browser = Browser::default();
+    assert_eq!(service.signs_in(&mut browser).await.status, 303);
+    assert_eq!(service.get("/api/v1/auth/session", &browser).await.body["roles"], json!(["operator"]));
+}
