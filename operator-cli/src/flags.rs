@@ -111,6 +111,7 @@ fn with_query(mut command: Command, operation: &Operation, endpoint: &Endpoint<'
         let flag = kebab(parameter.name);
         taken.take(&flag);
         let argument = valued(Arg::new(format!("query:{}", parameter.name)).long(flag), parameter.kind);
+        let argument = with_short(argument, parameter.name, taken);
         command = command.arg(argument.help(first_sentence(parameter.help)).required(parameter.is_required));
     }
     if operation.shows == Shows::List && endpoint.has("query", "limit") {
@@ -163,12 +164,18 @@ fn with_field(command: Command, field: &Field<'_>, taken: &mut Taken) -> Command
     if !taken.take(&flag) {
         return command;
     }
-    let mut argument = valued(Arg::new(format!("body:{}", field.name)).long(flag), field.kind);
-    let short = SHORT.iter().find(|(name, _)| *name == field.name);
-    if let Some((_, short)) = short.filter(|(_, short)| taken.take(short)) {
-        argument = argument.visible_alias(*short);
-    }
+    let argument = valued(Arg::new(format!("body:{}", field.name)).long(flag), field.kind);
+    let argument = with_short(argument, field.name, taken);
     command.arg(argument.help(first_sentence(field.help)))
+}
+
+/// The short name, if it is free.
+fn with_short(argument: Arg, name: &str, taken: &mut Taken) -> Arg {
+    let short = SHORT.iter().find(|(long, _)| *long == name);
+    match short.filter(|(_, short)| taken.take(short)) {
+        Some((_, short)) => argument.visible_alias(*short),
+        None => argument,
+    }
 }
 
 fn valued(argument: Arg, kind: Kind) -> Arg {

@@ -306,6 +306,68 @@ mod tests {
         assert_eq!(query(&[("q".into(), "a&b".into()), ("x".into(), "1".into())]), "?q=a%26b&x=1");
     }
 
+    /// A service that gives these answers, one for each connection; returns its address, and what it was sent.
+    async fn service(answers: &'static [&'static str]) -> (String, tokio::task::JoinHandle<Vec<String>>) {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        #[expect(clippy::disallowed_methods, reason = "the test awaits it")]
+        let served = tokio::spawn(async move {
+            let mut heads = Vec::new();
+            for answer in answers {
+                let (mut connection, _) = listener.accept().await.unwrap();
+                let mut head = vec![0; 4096];
+                let read = connection.read(&mut head).await.unwrap();
+                heads.push(String::from_utf8_lossy(&head[..read]).into_owned());
+                let answer = format!("HTTP/1.1 {answer}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
+                connection.write_all(answer.as_bytes()).await.unwrap();
+            }
+            heads
+        });
+        (url, served)
+    }
+
+    fn client(url: String) -> Client {
+        let context = crate::config::Context { url, token: Some("wbk_x".to_owned()), ..Default::default() };
+        Client::new(Target { name: "here".to_owned(), context, tenant_of_token: None }).unwrap()
+    }
+
+    fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+        head.lines()
+            .find_map(|line| line.split_once(": ").filter(|(key, _)| key.eq_ignore_ascii_case(name)))
+            .map(|(_, value)| value)
+    }
+
+    #[tokio::test]
+    async fn a_change_is_sent_again_with_its_key() {
+        let (url, served) = service(&["503 Away", "429 Slow", "200 OK"]).await;
+        client(url).send(&Request::change("POST", "/api/v1/groups", serde_json::json!({}))).await.unwrap();
+        let heads = served.await.unwrap();
+        let keys: Vec<Option<&str>> = heads.iter().map(|head| header(head, "idempotency-key")).collect();
+        assert!(keys[0].is_some() && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+        assert_eq!(header(&heads[0], "authorization"), Some("Bearer wbk_x"));
+    }
+
+    #[tokio::test]
+    async fn a_change_without_a_key_and_a_refusal_are_sent_once() {
+        for (answer, key, exit) in [("503 Away", None, Exit::Away), ("409 Conflict", Some(new_key()), Exit::Refused)] {
+            let answers: &[&str] = if answer.starts_with("503") { &["503 Away"] } else { &["409 Conflict"] };
+            let (url, served) = service(answers).await;
+            let request = Request { key, ..Request::change("POST", "/api/v1/groups", serde_json::json!({})) };
+            let failure = client(url).send(&request).await.err().unwrap();
+            assert_eq!(failure.exit, exit);
+            assert_eq!(served.await.unwrap().len(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_stays_away_is_tried_a_bounded_number_of_times() {
+        let (url, served) = service(&["503 Away"; ATTEMPTS_MAX as usize]).await;
+        let failure = client(url).send(&Request::get("/api/v1/devices")).await.err().unwrap();
+        assert_eq!((failure.exit, failure.status), (Exit::Away, Some(503)));
+        assert_eq!(served.await.unwrap().len(), ATTEMPTS_MAX as usize);
+    }
+
     #[test]
     fn pauses_grow() {
         assert_eq!([1, 2, 3].map(|attempt| pause_after(attempt).as_millis()), [300, 600, 1200]);
