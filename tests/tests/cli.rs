@@ -159,7 +159,7 @@ async fn a_gate_stops_a_campaign(shell: &Shell, firmware: &str) -> String {
     let refused = shell.run(&["campaign", "resume", &id, "--reason", "go on"]).await;
     assert_eq!(refused.code, REFUSED, "{refused:?}");
     assert!(refused.err.contains("(gate_still_closed, 409)") && refused.err.lines().count() == 1, "{refused:?}");
-    let what_if = shell.json(&["campaign", "what-if", &id, "--failure-count", "1", "--json"]).await;
+    let what_if = shell.json(&["campaign", "what-if", &id, "--gates", "failure_count=1", "--json"]).await;
     assert_eq!(what_if["would_stop"]["failed"], 1, "{what_if}");
     id
 }
