@@ -1,7 +1,7 @@
 //! The table of operations: which verb of which noun is which operation of the API, and what is printed of its answer. Everything else
 //! about an operation (path, parameters, fields) comes from the [description](crate::description).
 //!
-//! To give an operation of the API a verb, add a line to a table below; to leave it without one, add it with a reason to [`EXEMPT`].
+//! To give an operation of the API a verb, add a line to a table below; to leave it without one, add it with a reason to `EXEMPT`.
 
 mod access;
 mod campaigns;

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::description::{Base, Description, Endpoint};
+use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::http::{self, Client, Payload, Request, new_key, segment};
 use crate::operations::{Operation, Shows};
@@ -45,7 +46,11 @@ impl Call<'_> {
         match self.operation.shows {
             Shows::List => self.list(format).await,
             Shows::Text => self.text().await,
-            _ => output::one(format, self.operation, &self.client.send(&self.request()?).await?.body),
+            _ => {
+                let answer = self.client.send(&self.request()?).await?;
+                output::one(format, self.operation, &answer.body)?;
+                if self.endpoint.method == "GET" { Ok(()) } else { all_succeeded(&answer.body) }
+            }
         }
     }
 
@@ -156,6 +161,22 @@ impl Call<'_> {
         found.copied().ok_or_else(|| {
             Failure::usage(format!("--at {at}: this command takes a time in place of a position, or the reverse"))
         })
+    }
+}
+
+/// A change of many things succeeds for each by itself: the answer says for how many it failed.
+fn all_succeeded(body: &[u8]) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Outcome {
+        failed: u64,
+        succeeded: u64,
+    }
+    match serde_json::from_slice(body) {
+        Ok(Outcome { failed, succeeded }) if failed > 0 => Err(Failure::new(
+            Exit::Refused,
+            format!("{failed} of {} were refused: their errors are in the answer", failed + succeeded),
+        )),
+        _ => Ok(()),
     }
 }
 
