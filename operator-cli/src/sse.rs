@@ -17,7 +17,7 @@ const MESSAGE_MAX_BYTES: usize = 1024 * 1024;
 /// Pause before a stream is opened again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long the service may be away before a follower gives up.
-const AWAY_MAX: Duration = Duration::from_secs(120);
+pub(crate) const AWAY_MAX: Duration = Duration::from_secs(120);
 
 /// Takes bytes, gives the data of messages.
 #[derive(Default)]

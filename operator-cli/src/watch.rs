@@ -17,7 +17,7 @@ use crate::http::{Client, segment};
 use crate::out;
 use crate::output::{Format, printable};
 use crate::plain::root;
-use crate::sse::Stream;
+use crate::sse::{AWAY_MAX, Stream};
 
 use board::Board;
 use until::{Until, Verdict};
@@ -76,7 +76,7 @@ impl Campaign<'_> {
         let mut status = self.status(None).await?;
         let mut stream = Stream::new(self.client, vec![("campaign_id".to_owned(), self.id.clone())], None);
         let mut board = Board::new(format);
-        let mut is_current = false;
+        let (mut is_current, mut away_since) = (false, None::<Instant>);
         loop {
             board.show(&status)?;
             // The first answer may be older than what the caller has just done; that of the stream's position isn't.
@@ -96,8 +96,19 @@ impl Campaign<'_> {
                 Ok(message) => message?["position"].as_str().map(str::to_owned),
                 Err(_) => None,
             };
-            is_current |= position.is_some();
-            status = self.status(position.as_deref()).await?;
+            match self.status(position.as_deref()).await {
+                Ok(read) => {
+                    (status, away_since) = (read, None);
+                    is_current |= position.is_some();
+                }
+                // A service that restarts is waited for, as by the stream.
+                Err(failure) if failure.exit == Exit::Away => {
+                    if away_since.get_or_insert_with(Instant::now).elapsed() > AWAY_MAX {
+                        return Err(failure);
+                    }
+                }
+                Err(failure) => return Err(failure),
+            }
         }
     }
 

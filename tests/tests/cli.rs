@@ -27,7 +27,7 @@ const NOBODY: &str = "00000000-0000-7000-8000-000000000000";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn operators_do_everything_from_a_shell() {
-    let world = World::start().await;
+    let mut world = World::start().await;
     let api = world.operator().await;
     let failing = (0..4).map(|n| {
         let device = device(&format!("f-{n}"));
@@ -42,7 +42,8 @@ async fn operators_do_everything_from_a_shell() {
     a_campaign_completes(&shell, &firmware).await;
     let stopped = a_gate_stops_a_campaign(&shell, &firmware).await;
     what_is_taken_away_is_asked_for(&shell, &stopped).await;
-    refusals_have_codes(&shell, &firmware).await;
+    let silent = refusals_have_codes(&shell, &firmware).await;
+    watching_outlives_a_restart(&shell, &mut world, &silent).await;
     json_is_valid_for_none_and_many(&shell, &world).await;
     files_are_applied(&shell).await;
     live_messages_are_printed(&shell).await;
@@ -176,7 +177,8 @@ async fn what_is_taken_away_is_asked_for(shell: &Shell, campaign: &str) {
     assert_eq!(watched.code, ENDED_BADLY, "{watched:?}");
 }
 
-async fn refusals_have_codes(shell: &Shell, firmware: &str) {
+/// Returns a campaign that waits for a device.
+async fn refusals_have_codes(shell: &Shell, firmware: &str) -> String {
     let unknown = shell.run(&["campaign", "get", NOBODY]).await;
     assert_eq!((unknown.code, unknown.out.as_str()), (NOT_FOUND, ""), "{unknown:?}");
     assert_eq!(shell.run(&["why", NOBODY]).await.code, NOT_FOUND);
@@ -196,6 +198,17 @@ async fn refusals_have_codes(shell: &Shell, firmware: &str) {
     viewer.run(&["login", "--url", &shell.url(), "--dev", "--user", "eve", "--role", "viewer"]).await.ended(DONE);
     assert_eq!(viewer.run(&["campaign", "pause", &silent]).await.code, NOT_ALLOWED);
     shell.run(&["context", "use", "here"]).await.ended(DONE);
+    silent
+}
+
+async fn watching_outlives_a_restart(shell: &Shell, world: &mut World, campaign: &str) {
+    let watch = shell.begin(&["campaign", "watch", campaign, "--timeout", "1m"]).await;
+    world.kill_waybill();
+    world.start_waybill().await;
+    shell.run(&["campaign", "cancel", campaign, "--yes"]).await.ended(DONE);
+    let watched = watch.ends().await;
+    assert_eq!(watched.code, ENDED_BADLY, "{watched:?}");
+    assert!(watched.out.contains("The campaign is cancelled"), "{watched:?}");
 }
 
 async fn json_is_valid_for_none_and_many(shell: &Shell, world: &World) {

@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::AsyncReadExt;
+use tokio::process::Child;
 
 use crate::world::{World, waybill_binary};
 
@@ -26,6 +28,24 @@ pub(super) struct Ended {
     pub code: i32,
     pub out: String,
     pub err: String,
+}
+
+/// A command that runs.
+pub(super) struct Running {
+    child: Child,
+    /// What it has printed so far.
+    out: String,
+}
+
+impl Running {
+    /// Waits until it ends.
+    pub(super) async fn ends(self) -> Ended {
+        let output = tokio::time::timeout(RUN_MAX, self.child.wait_with_output()).await;
+        let output = output.unwrap_or_else(|_| panic!("not within {RUN_MAX:?}")).unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let out = self.out + &text(output.stdout);
+        Ended { code: output.status.code().unwrap_or(-1), out, err: text(output.stderr) }
+    }
 }
 
 impl Ended {
@@ -78,12 +98,28 @@ impl Shell {
 
     /// Runs `waybill` without a terminal.
     pub(super) async fn run(&self, args: &[&str]) -> Ended {
+        self.spawn(args).ends().await
+    }
+
+    /// Begins to run it, and waits for its first line.
+    pub(super) async fn begin(&self, args: &[&str]) -> Running {
+        let mut running = self.spawn(args);
+        let out = running.child.stdout.as_mut().unwrap();
+        let first = async {
+            while !running.out.contains('\n') {
+                let byte = out.read_u8().await.unwrap();
+                running.out.push(byte.into());
+            }
+        };
+        tokio::time::timeout(RUN_MAX, first).await.unwrap_or_else(|_| panic!("no line within {RUN_MAX:?}: {args:?}"));
+        running
+    }
+
+    fn spawn(&self, args: &[&str]) -> Running {
         let mut command = tokio::process::Command::new(waybill_binary());
-        command.args(args).env_clear().envs(&self.variables).stdin(Stdio::null()).kill_on_drop(true);
-        let output = tokio::time::timeout(RUN_MAX, command.output()).await;
-        let output = output.unwrap_or_else(|_| panic!("not within {RUN_MAX:?}: {args:?}")).unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Ended { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+        command.args(args).env_clear().envs(&self.variables).kill_on_drop(true);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Running { child, out: String::new() }
     }
 
     /// Runs it; what it prints must be JSON.
