@@ -44,6 +44,8 @@ use operations::{NOUNS, Operation};
 use plain::Call;
 use target::Target;
 
+/// Where the binary's other commands stand in the help.
+const AFTER_NOUNS: usize = 500;
 /// Commands that are no noun.
 const ALONE: [&str; 9] = ["why", "events", "api", "login", "logout", "context", "diff", "apply", "doctor"];
 
@@ -60,15 +62,20 @@ impl Default for Operators {
 
 impl Operators {
     /// Adds the commands to those of the binary. A noun that the binary has already gets further verbs.
-    pub fn mount(&self, mut command: Command) -> Command {
-        for (noun, about) in NOUNS {
+    pub fn mount(&self, command: Command) -> Command {
+        let mut command = command.mut_subcommands(|known| known.display_order(AFTER_NOUNS));
+        for (order, (noun, about)) in NOUNS.iter().enumerate() {
             let verbs = self.verbs(noun);
-            if command.find_subcommand(noun).is_some() {
-                command = command.mut_subcommand(noun, |known| known.about(*about).subcommands(verbs));
+            let whole = match command.find_subcommand(noun) {
+                Some(known) => known.clone(),
+                None => Command::new(*noun).subcommand_required(true).arg_required_else_help(true),
+            };
+            let whole = whole.about(*about).display_order(order).subcommands(verbs);
+            command = if command.find_subcommand(noun).is_some() {
+                command.mut_subcommand(noun, |_| whole)
             } else {
-                let noun = Command::new(*noun).about(*about).subcommand_required(true).arg_required_else_help(true);
-                command = command.subcommand(noun.subcommands(verbs));
-            }
+                command.subcommand(whole)
+            };
         }
         let [diff, apply] = apply::commands();
         let shell = Arg::new("shell").required(true).value_parser(value_parser!(Shell)).value_name("SHELL");

@@ -220,9 +220,10 @@ async fn json_is_valid_for_none_and_many(shell: &Shell, world: &World) {
     let many: Vec<Value> = (0..250)
         .map(|n| json!({"device_id": format!("many-{n:03}"), "device_type": "many", "name": "\u{202e}gnihton"}))
         .collect();
-    api.post("/devices/bulk", &json!(many)).await.unwrap();
+    let registered = api.post("/devices/bulk", &json!(many)).await.unwrap();
     let list = ["device", "list", "--device-type", "many"];
-    let all = shell.json(&[&list[..], &["--json"]].concat()).await;
+    let position = registered["position"].as_str().unwrap();
+    let all = shell.json(&[&list[..], &["--json", "--wait-position", position]].concat()).await;
     assert_eq!(all.as_array().unwrap().len(), 250);
     let lines = shell.run(&[&list[..], &["-o", "ndjson"]].concat()).await.ended(DONE);
     let lines: Vec<Value> = lines.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
