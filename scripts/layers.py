@@ -16,7 +16,8 @@ ALLOWED = {
     "mqtt-bridge": BASE | {"trust", "chirpstack"},
     "command-api": BASE | {"trust", "projections", "chirpstack"},
     "fake-chirpstack": {"chirpstack", "runtime"},
-    "waybill": BASE | {"trust", "chirpstack", "projections", "process-managers", "mqtt-bridge", "command-api"},
+    "operator-cli": set(),
+    "waybill": BASE | {"trust", "chirpstack", "projections", "process-managers", "mqtt-bridge", "command-api", "operator-cli"},
     "bench": None,
     "tests": None,
 }

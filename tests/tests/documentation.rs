@@ -15,8 +15,9 @@ use blocks::{Block, Language, Run};
 use place::Place;
 
 /// Documents with blocks, in the order in which they run: what one changes is there for the next.
-const DOCUMENTS: [&str; 14] = [
+const DOCUMENTS: [&str; 15] = [
     "README.md",
+    "docs/cli.md",
     "examples/README.md",
     "docs/campaigns.md",
     "docs/groups.md",

@@ -14,6 +14,7 @@ mod bulk;
 mod campaigns;
 mod causation;
 mod certificates;
+mod cli;
 mod codec;
 mod contract;
 mod credentials;

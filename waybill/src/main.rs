@@ -5,7 +5,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use operator_cli::Operators;
 use waybill::config::ServeArgs;
 use waybill::connection::Connection;
 use waybill::logs::LogArgs;
@@ -70,16 +71,27 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let operators = Operators::default();
+    let command = operators.mount(Cli::command());
+    let matches = command.clone().get_matches();
     let runtime = tokio::runtime::Runtime::new().context("the async runtime can't be started");
+    if operators.has(&matches) {
+        return match runtime {
+            Ok(runtime) => runtime.block_on(operators.run(&matches, command)).code().into(),
+            Err(error) => failed(&error),
+        };
+    }
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match runtime.and_then(|runtime| runtime.block_on(run(cli))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<out::Closed>() => ExitCode::SUCCESS,
-        Err(error) => {
-            out::note(format_args!("waybill: {error:#}"));
-            ExitCode::FAILURE
-        }
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    out::note(format_args!("waybill: {error:#}"));
+    ExitCode::FAILURE
 }
 
 async fn run(cli: Cli) -> Result<()> {

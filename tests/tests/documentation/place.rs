@@ -99,12 +99,13 @@ impl Place {
         std::fs::write(
             &file,
             format!(
-                "cd {}\nexport PATH={}:$PATH SEED={} PAGE={} MQTT={}\n{script}",
+                "cd {}\nexport PATH={}:$PATH SEED={} PAGE={} MQTT={} XDG_CONFIG_HOME={}\n{script}",
                 path.display(),
                 tools_path(),
                 path.join("seed.sh").display(),
                 root().join("tests/page/page.mjs").display(),
                 self.addresses[1],
+                path.join("config").display(),
             ),
         )
         .unwrap();

@@ -1,0 +1,108 @@
+//! `waybill api METHOD PATH`: any request, as the API has it.
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde_json::{Map, Value};
+
+use crate::failure::{Failure, Result};
+use crate::fields::{input, pair, value};
+use crate::flags;
+use crate::http::{self, Client, Payload, Request, new_key, query};
+use crate::out;
+use crate::output::Format;
+use crate::output::{array, one_line};
+use crate::plain::each_page;
+
+pub(crate) fn command() -> Command {
+    let fields = Arg::new("field").long("field").short('f').value_name("KEY=VALUE").action(ArgAction::Append);
+    let command = Command::new("api")
+        .about("Send any request to the API and print the answer as it came")
+        .arg(Arg::new("method").value_name("METHOD").required(true).help("GET, POST, PUT, PATCH or DELETE"))
+        .arg(Arg::new("request-path").value_name("PATH").required(true).help("Such as /devices?limit=2; /api/v1 may be left out"))
+        .arg(fields.help("Of GET a parameter of the query; otherwise a field of the body: numbers, true, false, null and JSON are read as such"))
+        .arg(Arg::new("file").long("file").value_name("FILE").help("The body, JSON; - is standard input"))
+        .arg(Arg::new("paginate").long("paginate").action(ArgAction::SetTrue).help("Get all pages of a list, as one array of items"));
+    flags::common(command)
+}
+
+pub(crate) async fn run(matches: &ArgMatches, client: &Client) -> Result<()> {
+    let text = |id: &str| matches.get_one::<String>(id).cloned();
+    let method = text("method").unwrap_or_default().to_ascii_uppercase();
+    if !["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&method.as_str()) {
+        return Err(Failure::usage(format!("{method} is no method of the API")));
+    }
+    let mut path = full_path(&text("request-path").unwrap_or_default());
+    let given: Vec<&String> = matches.get_many::<String>("field").into_iter().flatten().collect();
+    let is_get = method == "GET";
+    let payload = if is_get {
+        let pairs: Result<Vec<(String, String)>> = given.iter().map(|text| Ok(owned(pair(text)?))).collect();
+        let more = query(&pairs?);
+        path = if path.contains('?') { path + &more.replacen('?', "&", 1) } else { path + &more };
+        Payload::None
+    } else {
+        Payload::Json(body(text("file").as_deref(), &given)?)
+    };
+    let request = Request { method, path, payload, key: (!is_get).then(new_key), accept: "*/*" };
+    if matches.get_flag("paginate") {
+        if !is_get {
+            return Err(Failure::usage("--paginate is for GET"));
+        }
+        return pages(Format::of(matches), client, &request).await;
+    }
+    let mut response = client.open(&request).await?;
+    let mut last = b'\n';
+    while let Some(bytes) = http::next(&mut response).await? {
+        last = bytes.last().copied().unwrap_or(last);
+        out::raw(&bytes)?;
+    }
+    if last == b'\n' { Ok(()) } else { out::raw(b"\n") }
+}
+
+async fn pages(format: Format, client: &Client, request: &Request) -> Result<()> {
+    let mut kept = Vec::new();
+    let is_lines = format == Format::Ndjson;
+    each_page(client, request, Some(usize::MAX), !is_lines, |items| {
+        if is_lines {
+            return items.iter().try_for_each(|item| out::line(one_line(item)?));
+        }
+        kept.extend(items);
+        Ok(())
+    })
+    .await?;
+    if is_lines { Ok(()) } else { out::line(array(&kept)) }
+}
+
+fn body(file: Option<&str>, given: &[&String]) -> Result<Value> {
+    let mut body = match file {
+        Some(file) => serde_json::from_slice(&input(file)?)
+            .map_err(|error| Failure::usage(format!("{file} is no JSON: {error}")))?,
+        None => Value::Object(Map::new()),
+    };
+    for text in given {
+        let (key, text) = pair(text)?;
+        let fields = body.as_object_mut().ok_or_else(|| Failure::usage("fields can only be set in an object"))?;
+        fields.insert(key.to_owned(), value(text, None)?);
+    }
+    Ok(body)
+}
+
+fn full_path(path: &str) -> String {
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    let is_full =
+        ["/api/v1/", "/health", "/metrics", "/openapi.json", "/d/"].iter().any(|prefix| path.starts_with(prefix));
+    if is_full { path } else { format!("/api/v1{path}") }
+}
+
+fn owned((key, value): (&str, &str)) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_may_be_short() {
+        let paths = ["/devices", "devices?limit=2", "/api/v1/devices", "/health/ready"].map(full_path);
+        assert_eq!(paths, ["/api/v1/devices", "/api/v1/devices?limit=2", "/api/v1/devices", "/health/ready"]);
+    }
+}

@@ -1,0 +1,104 @@
+//! Why an invocation failed: one sentence and an exit code.
+
+use std::fmt::Write;
+
+use serde::Deserialize;
+
+use crate::exit::Exit;
+
+/// Longest part of an unexpected answer that is shown, in characters.
+const SHOWN_MAX_CHARS: usize = 200;
+
+/// What is told on standard error, and how the process ends.
+#[derive(Debug, thiserror::Error)]
+#[error("{sentence}")]
+pub(crate) struct Failure {
+    pub exit: Exit,
+    pub sentence: String,
+    /// Status of the answer, if there was one.
+    pub status: Option<u16>,
+}
+
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// The body of a refused request.
+#[derive(Debug, Deserialize)]
+struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+    detail: String,
+    #[serde(default)]
+    errors: Vec<FieldError>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FieldError {
+    field: String,
+    reason: String,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, sentence: impl Into<String>) -> Self {
+        Self { exit, sentence: sentence.into(), status: None }
+    }
+
+    pub(crate) fn here(sentence: impl Into<String>) -> Self {
+        Self::new(Exit::Failed, sentence)
+    }
+
+    pub(crate) fn usage(sentence: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, sentence)
+    }
+
+    /// A refused request: the problem's detail, its fields and its type.
+    pub(crate) fn of_answer(status: u16, body: &[u8]) -> Self {
+        let sentence = match serde_json::from_slice::<Problem>(body) {
+            Ok(problem) => problem.sentence(status),
+            Err(_) => {
+                let text: String = String::from_utf8_lossy(body).chars().take(SHOWN_MAX_CHARS).collect();
+                format!("the service answered {status}: {}", text.trim())
+            }
+        };
+        Self { exit: Exit::of_status(status), sentence, status: Some(status) }
+    }
+
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.status == Some(404)
+    }
+}
+
+impl Problem {
+    fn sentence(&self, status: u16) -> String {
+        let mut sentence = self.detail.trim_end_matches('.').to_owned();
+        for FieldError { field, reason } in &self.errors {
+            // A problem with one field often says the same in its detail.
+            if !sentence.contains(reason.as_str()) {
+                write!(sentence, "; {field}: {reason}").ok();
+            }
+        }
+        let kind = self.kind.trim_start_matches("/problems/");
+        write!(sentence, " ({kind}, {status})").ok();
+        sentence
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_one_sentence_with_its_type() {
+        let body = br#"{"type":"/problems/invalid","title":"x","status":422,"detail":"The request is not valid.",
+            "errors":[{"field":"name","reason":"is missing"}]}"#;
+        let failure = Failure::of_answer(422, body);
+        assert_eq!(failure.sentence, "The request is not valid; name: is missing (invalid, 422)");
+        assert_eq!(failure.exit, Exit::Refused);
+    }
+
+    #[test]
+    fn an_answer_of_a_proxy_is_shown_in_part() {
+        let failure = Failure::of_answer(502, "x".repeat(5000).as_bytes());
+        assert!(failure.sentence.len() < 300 && failure.sentence.contains("502"));
+        assert_eq!(failure.exit, Exit::Away);
+    }
+}
