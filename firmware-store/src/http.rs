@@ -226,7 +226,7 @@ mod tests {
         let path = Path::from("a");
         let begun = Instant::now();
         let got = timeout(LONG, store.get(&path)).await.unwrap().unwrap_err();
-        assert!(matches!(&got, Error::Generic { .. }) && format!("{got:?}").contains("no answer within"), "{got:?}");
+        assert!(matches!(&got, Error::Generic { .. }) && format!("{got:?}").contains("NoAnswer"), "{got:?}");
         assert!(timeout(LONG, store.put(&path, "bytes".into())).await.unwrap().is_err());
         assert!(timeout(LONG, store.delete(&path)).await.unwrap().is_err());
         assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
@@ -241,7 +241,7 @@ mod tests {
         let first = timeout(LONG, futures::StreamExt::next(&mut body)).await.unwrap().unwrap().unwrap();
         assert_eq!(first, "half");
         let second = timeout(LONG, futures::StreamExt::next(&mut body)).await.unwrap().unwrap();
-        assert!(format!("{second:?}").contains("half-way"), "{second:?}");
+        assert!(format!("{second:?}").contains("Silent"), "{second:?}");
     }
 
     #[tokio::test]
