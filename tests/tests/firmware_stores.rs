@@ -191,6 +191,16 @@ async fn firmware_moves_to_a_container_of_azure_while_it_is_given_out() {
     let api = world.operator().await;
     assert!(bytes_of(&download).await == first, "from the old store");
     let other = uploaded(&api, "3.0.0", &second).await;
+    let versions = async |query: &str| {
+        let listed = api.get(&format!("/firmware{query}")).await.unwrap();
+        let items = listed["items"].as_array().unwrap().clone();
+        assert!(items.iter().all(|item| item["created_by"] == "person:demo"), "{listed}");
+        items.iter().map(|item| item["version"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(versions("").await, ["3.0.0", "2.0.0"], "the newest first");
+    assert_eq!(versions("?limit=1&status=active&q=f").await, ["3.0.0"]);
+    assert_eq!(versions("?q=2.0.").await, ["2.0.0"]);
+    assert_eq!(versions("?status=withdrawn").await, [""; 0]);
     let copied = copy_store(&old, &new);
     let said = String::from_utf8_lossy(&copied.stdout).into_owned();
     assert!(copied.status.success() && said.contains("1 objects copied"), "{said}");

@@ -16,6 +16,7 @@ use utoipa::IntoParams;
 use super::body::{self, Share};
 use super::campaign::{campaign_of, device_under_way};
 use super::counters::{CountedBy, Tally};
+use super::proof;
 use super::ranges::{Selection, select};
 use super::redirect::to_bucket;
 use crate::firmware::filename::attachment;
@@ -145,6 +146,8 @@ async fn send(
         Selection::Parts(parts) => {
             let boundary = clock::new_id().simple().to_string();
             let share = Share::new(transfer()?, tally, &parts, size);
+            // The parts are opened one by one, when the head has been sent.
+            proof::check(app, &path, sha256).await?;
             let (body, length) = body::multipart(app.clone(), path, *sha256, size, parts, &boundary, share);
             let mut response = with_length(StatusCode::PARTIAL_CONTENT, length, body);
             set(response.headers_mut(), header::CONTENT_TYPE, &format!("multipart/byteranges; boundary={boundary}"));
