@@ -2,7 +2,7 @@
 //!
 //! A bucket keeps the parts of an upload until it is completed or aborted. An upload that is dropped is aborted by a task. For the case that
 //! the process is killed, each upload has a marker, an object that names it, from before its first part until its end. It is written anew
-//! while the upload grows. A sweep aborts the uploads of old markers.
+//! while the upload lives. A sweep aborts the uploads of old markers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,11 +21,11 @@ use object_store::{
 };
 use runtime::clock;
 use runtime::lifecycle::Tasks;
-use tokio::time::Instant;
+use tokio::task::AbortHandle;
 
 /// Path of the markers. No tenant has this name.
 pub(crate) const MARKERS: &str = "_uploads";
-/// A marker is written anew after this part of the time in which an upload must have grown.
+/// How often a marker is written anew in the time after which its upload would count as abandoned.
 const RENEWALS: u32 = 3;
 /// Largest marker that is read.
 const MARKER_MAX_BYTES: u64 = 8 * 1024;
@@ -82,7 +82,7 @@ impl Uploads {
         Ok(())
     }
 
-    /// Aborts uploads that have not grown for too long. Those that can't be aborted now are found again.
+    /// Aborts uploads whose marker wasn't written for too long. Those that can't be aborted now are found again.
     pub(crate) async fn sweep(&self) -> Result<()> {
         let age = chrono::TimeDelta::from_std(self.0.abandoned_after).unwrap_or(chrono::TimeDelta::MAX);
         let old = clock::now() - age;
@@ -139,12 +139,14 @@ impl ObjectStore for Uploads {
     ) -> Result<Box<dyn MultipartUpload>> {
         let id = self.0.cloud.create_multipart_opts(to, options).await?;
         let marker = ObjectPath::from(format!("{MARKERS}/{}", clock::new_id()));
-        let upload = Upload { uploads: self.clone(), to: to.clone(), id, marker, grown: Mutex::default() };
-        let mut marked = Marked { upload: Arc::new(upload), parts: 0, has_ended: false };
+        let upload = Upload { uploads: self.clone(), to: to.clone(), id, marker, parts: Mutex::default() };
+        let mut marked = Marked { upload: Arc::new(upload), keeper: None, parts: 0, has_ended: false };
         if let Err(error) = marked.upload.mark().await {
             marked.abort().await.ok();
             return Err(error);
         }
+        let keeper = self.0.tasks.spawn("marker of an upload", keep_marking(Arc::clone(&marked.upload)));
+        marked.keeper = Some(keeper.abort_handle());
         Ok(Box::new(marked))
     }
 
@@ -186,31 +188,18 @@ struct Upload {
     to: ObjectPath,
     id: MultipartId,
     marker: ObjectPath,
-    grown: Mutex<Grown>,
-}
-
-#[derive(Default)]
-struct Grown {
-    parts: BTreeMap<usize, PartId>,
-    marked_at: Option<Instant>,
+    parts: Mutex<BTreeMap<usize, PartId>>,
 }
 
 impl Upload {
-    fn grown(&self) -> MutexGuard<'_, Grown> {
-        self.grown.lock().unwrap_or_else(PoisonError::into_inner)
+    fn parts(&self) -> MutexGuard<'_, BTreeMap<usize, PartId>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the marker, unless it is new.
+    /// Writes the marker.
     async fn mark(&self) -> Result<()> {
-        let shared = &self.uploads.0;
-        let renewed_after = shared.abandoned_after / RENEWALS;
-        if self.grown().marked_at.is_some_and(|at| at.elapsed() < renewed_after) {
-            return Ok(());
-        }
         let text = format!("{}\n{}", self.id, self.to);
-        shared.cloud.put(&self.marker, PutPayload::from(text)).await?;
-        self.grown().marked_at = Some(Instant::now());
-        Ok(())
+        self.uploads.0.cloud.put(&self.marker, PutPayload::from(text)).await.map(drop)
     }
 
     async fn unmark(&self) {
@@ -226,9 +215,24 @@ impl Upload {
     }
 }
 
+/// Writes the marker again and again while the upload lives, also if it comes slowly.
+async fn keep_marking(upload: Arc<Upload>) {
+    let Shared { tasks, abandoned_after, .. } = upload.uploads.0.as_ref();
+    loop {
+        tokio::select! {
+            () = tasks.token().cancelled() => return,
+            () = tokio::time::sleep(*abandoned_after / RENEWALS) => {}
+        }
+        if let Err(error) = upload.mark().await {
+            tracing::warn!(object = %upload.marker, %error, "The marker of an upload can't be written now.");
+        }
+    }
+}
+
 /// An upload that aborts itself if it is dropped.
 struct Marked {
     upload: Arc<Upload>,
+    keeper: Option<AbortHandle>,
     parts: usize,
     has_ended: bool,
 }
@@ -245,30 +249,38 @@ impl MultipartUpload for Marked {
         let (upload, index) = (Arc::clone(&self.upload), self.parts);
         self.parts += 1;
         Box::pin(async move {
-            upload.mark().await?;
             let part = upload.uploads.0.cloud.put_part(&upload.to, &upload.id, index, data).await?;
-            upload.grown().parts.insert(index, part);
+            upload.parts().insert(index, part);
             Ok(())
         })
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        let parts: Vec<PartId> = self.upload.grown().parts.values().cloned().collect();
+        let parts: Vec<PartId> = self.upload.parts().values().cloned().collect();
         if parts.len() != self.parts {
             let missing = format!("{} of {} parts are stored", parts.len(), self.parts);
             return Err(Error::Generic { store: "upload", source: missing.into() });
         }
         let Upload { uploads, to, id, .. } = self.upload.as_ref();
         let completed = uploads.0.cloud.complete_multipart(to, id, parts).await?;
-        self.has_ended = true;
+        self.end();
         self.upload.unmark().await;
         Ok(completed)
     }
 
     async fn abort(&mut self) -> Result<()> {
         self.upload.abort().await?;
-        self.has_ended = true;
+        self.end();
         Ok(())
+    }
+}
+
+impl Marked {
+    fn end(&mut self) {
+        self.has_ended = true;
+        if let Some(keeper) = self.keeper.take() {
+            keeper.abort();
+        }
     }
 }
 
@@ -277,6 +289,7 @@ impl Drop for Marked {
         if self.has_ended {
             return;
         }
+        self.end();
         let upload = Arc::clone(&self.upload);
         self.upload.uploads.0.tasks.spawn("end of an unfinished upload", async move {
             if let Err(error) = upload.abort().await {

@@ -145,8 +145,10 @@ async fn remove(objects: &Arc<dyn ObjectStore>, path: &ObjectPath) {
 pub(super) async fn sweep(app: &App) {
     let age = app.config.upload_abandoned_after;
     app.firmware_store.sweep().await;
+    // A file in a directory grows by parts, and the slowest upload that is allowed takes this long for one.
+    let slowest_part = PART_BYTES as u64 / app.config.upload_least.bytes_per_second.max(1);
     for directory in app.firmware_store.directories() {
-        if let Err(error) = sweep_files(&directory.join(INCOMING), age).await {
+        if let Err(error) = sweep_files(&directory.join(INCOMING), age + Duration::from_secs(slowest_part)).await {
             tracing::warn!(%error, "files of unfinished uploads could not be removed");
         }
     }
@@ -176,8 +178,9 @@ async fn sweep_files(directory: &std::path::Path, stale: Duration) -> std::io::R
     }
     let mut entries = tokio::fs::read_dir(directory).await?;
     while let Some(entry) = entries.next_entry().await? {
-        let age = entry.metadata().await?.modified()?.elapsed().unwrap_or_default();
-        if age > stale {
+        // It may have been moved or removed a moment ago.
+        let Ok(found) = entry.metadata().await else { continue };
+        if found.modified()?.elapsed().unwrap_or_default() > stale {
             tokio::fs::remove_file(entry.path()).await?;
         }
     }
