@@ -9,6 +9,7 @@ mod campaign;
 mod counters;
 mod flush;
 mod model;
+mod pieces;
 mod proof;
 mod ranges;
 mod redirect;

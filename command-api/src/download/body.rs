@@ -6,17 +6,16 @@ use std::sync::Arc;
 use axum::body::Body;
 use bytes::Bytes;
 use domain::values::Sha256Digest;
-use futures::stream::{self, BoxStream};
+use futures::stream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path as ObjectPath;
 
 use super::counters::Tally;
+use super::pieces::{self, Chunks};
 use super::proof;
 use crate::http::Problem;
 use crate::state::App;
 use crate::transfers::{Transfer, paced};
-
-type Chunks = BoxStream<'static, Result<Bytes, object_store::Error>>;
 
 /// A stream of an object's bytes in a range. Fails at once if the object doesn't exist or hasn't its digest.
 pub(super) async fn open(
@@ -25,7 +24,7 @@ pub(super) async fn open(
     sha256: &Sha256Digest,
     range: Range<u64>,
 ) -> Result<Chunks, Problem> {
-    Ok(proof::open(app, path, sha256, range).await?.into_stream())
+    Ok(pieces::of(proof::open(app, path, sha256, range).await?))
 }
 
 /// A download under way, and what its response adds to the counts: which parts of the file it has, and the tally.

@@ -16,6 +16,7 @@ use object_store::{GetOptions, GetRange, GetResult, ObjectMeta, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, oneshot};
 
+use super::pieces;
 use crate::firmware::broken_store;
 use crate::http::Problem;
 use crate::state::App;
@@ -90,7 +91,7 @@ impl Proofs {
 async fn found(app: &App, path: &ObjectPath, sha256: Sha256Digest) -> object_store::Result<Found> {
     let got = app.objects.get(path).await?;
     let version = version(&got.meta);
-    let (mut bytes, mut hash) = (got.into_stream(), Sha256::new());
+    let (mut bytes, mut hash) = (pieces::of(got), Sha256::new());
     while let Some(chunk) = bytes.try_next().await? {
         hash.update(&chunk);
     }
