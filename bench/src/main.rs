@@ -8,6 +8,7 @@ mod campaign;
 mod ceilings;
 mod cpu;
 mod devices;
+mod downloads;
 mod executor;
 mod fleet;
 mod levels;
@@ -65,6 +66,8 @@ enum Scenario {
     Live,
     /// Copies of LoRaWAN devices in a network server: a fleet that is connected, then one device after the other
     Network,
+    /// Downloads from a directory and from a bucket, beside nginx
+    Downloads,
     /// The API over a large fleet: bulk registration, lists, single devices
     Queries,
 }
@@ -205,6 +208,9 @@ async fn measure(args: &Args, report: &mut Report) -> Result<()> {
     }
     if args.runs(Scenario::Network) {
         network::run(&tools, args.synced(), report).await?;
+    }
+    if args.runs(Scenario::Downloads) {
+        downloads::run(&tools, args.quick, report).await?;
     }
     if args.runs(Scenario::Queries) {
         queries::run(&tools, args.devices(), args.samples(), report).await?;

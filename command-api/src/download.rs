@@ -9,10 +9,14 @@ mod campaign;
 mod counters;
 mod flush;
 mod model;
+mod pieces;
+mod proof;
 mod ranges;
+mod redirect;
 mod serve;
 
 pub(crate) use counters::Counters;
 pub(crate) use flush::keep_flushing;
 pub(crate) use model::DownloadsBody;
+pub(crate) use proof::Proofs;
 pub(crate) use serve::{__path_download, download};

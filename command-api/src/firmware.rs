@@ -28,10 +28,34 @@ pub(crate) use retire::{__path_deprecate_firmware, __path_withdraw_firmware, dep
 pub(crate) use sign::{__path_sign_firmware, sign_firmware};
 pub(crate) use upload::{__path_upload_firmware, upload_firmware};
 
+use std::time::Duration;
+
 use crate::state::App;
 
-/// Removes what uploads and deletions left in the store when the process died.
+/// Longest pause between two sweeps of unfinished uploads.
+const SWEEP_INTERVAL_MAX: Duration = Duration::from_secs(600);
+/// Shortest pause.
+const SWEEP_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
+/// Removes what uploads and deletions left in the store when a process died.
 pub(crate) async fn sweep(app: &App) {
-    incoming::sweep(&app.objects, app.config.store_directory.as_deref()).await;
+    incoming::sweep(app).await;
     removal::sweep(app).await;
+}
+
+/// Does so once, and looks again and again for what uploads left.
+pub(crate) async fn keep_sweeping(app: App) {
+    let pause = (app.config.upload_abandoned_after / 2).clamp(SWEEP_INTERVAL_MIN, SWEEP_INTERVAL_MAX);
+    let stop = app.tasks.token().clone();
+    let sweeps = async {
+        sweep(&app).await;
+        loop {
+            tokio::time::sleep(pause).await;
+            incoming::sweep(&app).await;
+        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = sweeps => {}
+    }
 }

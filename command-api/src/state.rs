@@ -1,7 +1,6 @@
 //! The state that endpoints share.
 
 use std::ops::Deref;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use event_store::feed::consumers::FeedConsumers;
 use event_store::network::RawEvents;
 use event_store::telemetry::Telemetry;
 use event_store::{EventStore, Followed, PositionToken, SecretStore, StoreError};
+use firmware_store::FirmwareStore;
 use metrics_exporter_prometheus::PrometheusHandle;
 use object_store::ObjectStore;
 use projections::{Db, Projections};
@@ -29,7 +29,7 @@ use crate::caller::Caller;
 use crate::campaigns::Previews;
 use crate::client_address::TrustedProxies;
 use crate::device_registrations::Limits as RegistrationLimits;
-use crate::download::Counters;
+use crate::download::{Counters, Proofs};
 use crate::http::Problem;
 use crate::http::own_writes::OwnWrites;
 use crate::least_rate::LeastRate;
@@ -54,6 +54,9 @@ const MEMBERS_POLL: Duration = Duration::from_millis(10);
 const UPLOAD_SILENCE_MAX: Duration = Duration::from_secs(60);
 /// How fast uploads must come by default.
 const UPLOAD_LEAST: LeastRate = LeastRate { bytes_per_second: 1_024, window: Duration::from_secs(60) };
+
+/// An unfinished upload that hasn't grown for this long is removed, by default.
+pub const UPLOAD_ABANDONED_AFTER: Duration = Duration::from_secs(3_600);
 
 /// Settings of the API.
 #[derive(Clone)]
@@ -90,8 +93,10 @@ pub struct ApiConfig {
     pub retry_backoff_s: u32,
     /// From dispatch to the device's answer, in seconds.
     pub dispatch_patience_s: u32,
-    /// Where a firmware store on this machine keeps its files, so that files left by a crash can be removed.
-    pub store_directory: Option<PathBuf>,
+    /// An unfinished upload that hasn't grown for this long is removed.
+    pub upload_abandoned_after: Duration,
+    /// Whether downloads are sent on to the bucket that has the bytes.
+    pub redirect_downloads: bool,
 }
 
 impl ApiConfig {
@@ -120,7 +125,8 @@ impl ApiConfig {
             outward: Outward::default(),
             retry_backoff_s: limits.backoff_s,
             dispatch_patience_s: limits.dispatch_s,
-            store_directory: None,
+            upload_abandoned_after: UPLOAD_ABANDONED_AFTER,
+            redirect_downloads: false,
         }
     }
 
@@ -147,7 +153,7 @@ pub struct ApiState {
     /// Sealed secrets of tenants; none without NATS.
     pub secrets: Option<SecretStore>,
     /// The store of the firmware's bytes.
-    pub objects: Arc<dyn ObjectStore>,
+    pub firmware_store: FirmwareStore,
     pub config: ApiConfig,
     /// Renders `/metrics`; none if this process has no recorder.
     pub metrics: Option<PrometheusHandle>,
@@ -169,7 +175,11 @@ pub(crate) struct Shared {
     pub(crate) feed_consumers: Option<FeedConsumers>,
     pub(crate) network: Option<Arc<dyn RawEvents>>,
     pub(crate) secrets: Option<SecretStore>,
+    pub(crate) firmware_store: FirmwareStore,
+    /// What it has.
     pub(crate) objects: Arc<dyn ObjectStore>,
+    /// What of it is known to have its digest.
+    pub(crate) proofs: Proofs,
     pub(crate) config: ApiConfig,
     pub(crate) metrics: Option<PrometheusHandle>,
     pub(crate) checks: Vec<HealthCheck>,
@@ -233,7 +243,7 @@ impl App {
             feed_consumers,
             network,
             secrets,
-            objects,
+            firmware_store,
             config,
             metrics,
             checks,
@@ -264,7 +274,9 @@ impl App {
             feed_consumers,
             network,
             secrets,
-            objects,
+            objects: Arc::clone(firmware_store.objects()),
+            firmware_store,
+            proofs: Proofs::default(),
             config,
             metrics,
             checks,

@@ -45,6 +45,7 @@ use domain::tenant::{Tenant, TenantCommand, TenantSpec};
 use domain::{Actor, ActorKind, CommandId, Key, Rejection, TenantId};
 use event_store::network::MemoryRawEvents;
 use event_store::{EventStore, ExecuteError, Log, MemoryLog};
+use firmware_store::FirmwareStore;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use projections::{Db, Projections};
@@ -176,7 +177,7 @@ impl Api {
             feed_consumers: None,
             network: Some(network.clone()),
             secrets: None,
-            objects: objects.clone(),
+            firmware_store: FirmwareStore::of(objects.clone()),
             config,
             metrics: None,
             checks: vec![],

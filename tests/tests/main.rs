@@ -28,6 +28,7 @@ mod edges;
 mod faults;
 mod feed_consumers;
 mod field_failures;
+mod firmware_stores;
 mod flooding;
 mod frozen;
 mod full;

@@ -12,6 +12,7 @@ use mqtt_bridge::callout::Issuer;
 use crate::chirpstack_args::ChirpStackArgs;
 use crate::edges::EdgeArgs;
 use crate::sign_in::SignInArgs;
+use crate::store_args::StoreArgs;
 use crate::tls::{CertificateArgs, MqttTlsArgs, NatsTlsArgs};
 use crate::{origin, secrets};
 
@@ -97,9 +98,11 @@ pub struct ServeArgs {
     /// PostgreSQL; for TLS with ?sslmode=verify-full, and &sslrootcert=FILE for a CA of your own
     #[arg(long, default_value = "postgres://localhost/waybill", env = "WAYBILL_DATABASE_URL", hide_env_values = true)]
     pub database_url: String,
-    /// Directory of firmware files and generated secrets
+    /// Directory of generated secrets, and of firmware unless there is a --firmware-store
     #[arg(long, default_value = ".waybill", env = "WAYBILL_DATA_DIR")]
     pub data_dir: PathBuf,
+    #[command(flatten)]
+    pub store: StoreArgs,
     /// Development mode: dev tokens are issued; the issuer's key of nats.conf, --anonymous-devices and http for --jwks-url are accepted; HS256
     /// stays on beside --jwks-url
     #[arg(long, env = "WAYBILL_DEVELOPMENT")]

@@ -1,4 +1,4 @@
-//! `waybill firmware sign`: what a build server runs. It needs no Waybill: it reads the key and the bytes, and prints a signature.
+//! `waybill firmware`. `sign` is what a build server runs: it needs no Waybill, it reads the key and the bytes, and prints a signature.
 
 use std::fs;
 use std::io::Read;
@@ -13,6 +13,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use trust::signatures::{MANIFEST_SCHEME, Manifest, SigningKey};
 
+use crate::copy_store::{self, CopyStoreArgs};
 use crate::out;
 
 /// Bytes read at a time.
@@ -25,6 +26,8 @@ const SHORT_ID_DIGITS: usize = 8;
 pub enum Command {
     /// Sign a firmware file; the signature is printed as JSON, for the part `signature` of the upload
     Sign(SignArgs),
+    /// Copy all firmware from one store to another, while the service reads both
+    CopyStore(CopyStoreArgs),
 }
 
 /// The key, and what the file is: the signature says that it is this version of this component for this model.
@@ -47,8 +50,14 @@ pub struct SignArgs {
 }
 
 /// Runs the command.
-pub fn run(command: &Command) -> Result<()> {
-    let Command::Sign(args) = command;
+pub async fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Sign(args) => sign(args),
+        Command::CopyStore(args) => copy_store::run(args).await,
+    }
+}
+
+fn sign(args: &SignArgs) -> Result<()> {
     let pem = fs::read_to_string(&args.key).with_context(|| format!("{} can't be read", args.key.display()))?;
     let key = SigningKey::from_pem(&pem).with_context(|| format!("{} is no key", args.key.display()))?;
     let (size, sha256) = measure(&args.file).with_context(|| format!("{} can't be read", args.file.display()))?;

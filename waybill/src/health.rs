@@ -9,10 +9,9 @@ use chrono::TimeDelta;
 use command_api::{Finding, HealthCheck, PartStatus};
 use event_store::SecretStore;
 use event_store::secrets::{SecretError, SecretsCheck};
+use firmware_store::FirmwareStore;
 use futures::FutureExt;
 use mqtt_bridge::{Backlog, Bridge};
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use process_managers::{Pulse, PulseOf};
 use projections::Db;
 use projections::watermark::Watermark;
@@ -27,6 +26,8 @@ const BACKLOG_MESSAGES: u64 = 10_000;
 const HEARING_LAG_MAX: TimeDelta = TimeDelta::minutes(1);
 /// A check of the secrets is reused for this long.
 const SECRETS_INTERVAL: Duration = Duration::from_secs(5);
+/// A trial of the firmware stores is reused for this long.
+const STORES_INTERVAL: Duration = Duration::from_secs(2);
 /// Most secrets that are opened for a check.
 const SECRETS_LOOKED_AT_MAX: usize = 100;
 
@@ -162,25 +163,35 @@ fn secrets(checked: Result<SecretsCheck, SecretError>) -> Finding {
     Finding::new("secrets", status, detail)
 }
 
-/// Whether firmware can be stored: tries to store an object.
-pub(crate) fn of_objects(objects: Arc<dyn ObjectStore>) -> HealthCheck {
+/// Whether firmware can be stored: tries to store an object in each store. What is found is reused for a while.
+pub(crate) fn of_stores(stores: FirmwareStore) -> HealthCheck {
+    let last: Arc<Mutex<Option<(Instant, Vec<Finding>)>>> = Arc::default();
     Arc::new(move || {
-        let objects = Arc::clone(&objects);
+        let (stores, last) = (stores.clone(), Arc::clone(&last));
         async move {
-            let finding = match try_to_store(&objects).await {
-                Ok(()) => Finding::new("object store", PartStatus::Up, None),
-                Err(error) => Finding::new("object store", PartStatus::Down, format!("nothing can be stored: {error}")),
-            };
-            vec![finding]
+            let mut last = last.lock().await;
+            match &*last {
+                Some((at, findings)) if at.elapsed() < STORES_INTERVAL => findings.clone(),
+                _ => {
+                    let findings = tried(&stores).await;
+                    *last = Some((Instant::now(), findings.clone()));
+                    findings
+                }
+            }
         }
         .boxed()
     })
 }
 
-async fn try_to_store(objects: &Arc<dyn ObjectStore>) -> object_store::Result<()> {
-    let path = Path::from(format!("health/{}", clock::new_id()));
-    objects.put(&path, "a check of health".into()).await?;
-    objects.delete(&path).await
+async fn tried(stores: &FirmwareStore) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (store, name) in stores.stores().iter().zip(["object store", "old object store"]) {
+        findings.push(match store.try_it().await {
+            Ok(()) => Finding::new(name, PartStatus::Up, None),
+            Err(error) => Finding::new(name, PartStatus::Down, error.to_string()),
+        });
+    }
+    findings
 }
 
 #[cfg(test)]
@@ -223,13 +234,14 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("waybill-objects-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let store = object_store::local::LocalFileSystem::new_with_prefix(&directory).unwrap();
-        let check = of_objects(Arc::new(store));
+        let stores = FirmwareStore::of(Arc::new(store));
+        let check = || tried(&stores);
         assert_eq!(check().await[0].status, PartStatus::Up);
         std::fs::remove_dir_all(&directory).unwrap();
         std::fs::write(&directory, "no directory").unwrap();
         let found = check().await.remove(0);
         std::fs::remove_file(&directory).unwrap();
         assert_eq!(found.status, PartStatus::Down, "{found:?}");
-        assert!(found.detail.unwrap().starts_with("nothing can be stored"));
+        assert!(found.detail.unwrap().contains("nothing can be stored"));
     }
 }

@@ -59,7 +59,7 @@ enum Command {
     Projections(projections::Command),
     /// Manage the sealed secrets of tenants; needs only nats-server and the master keys
     Secrets(secret_store::Args),
-    /// Sign firmware, on a build server; needs no running Waybill
+    /// Sign firmware on a build server, or copy all firmware to another store; needs no running Waybill
     #[command(subcommand)]
     Firmware(firmware::Command),
     /// Print the OpenAPI description of the API
@@ -121,7 +121,7 @@ async fn run_command(command: Command) -> Result<()> {
         Command::Rebuild(args) => rebuild::run(&args).await,
         Command::Projections(command) => projections::run(&command).await,
         Command::Secrets(args) => secret_store::run(&args).await,
-        Command::Firmware(command) => firmware::run(&command),
+        Command::Firmware(command) => firmware::run(&command).await,
         Command::Openapi => openapi::run(),
         Command::Asyncapi => asyncapi::run(),
         Command::Postman => postman::run(),

@@ -3,7 +3,6 @@
 //! Order of the start: log, read models, process managers, bridge, API. Order of the stop: not ready, drain, stop, then force.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +17,10 @@ use event_store::sessions::JetStreamSessions;
 use event_store::streams::{self, Missing};
 use event_store::telemetry::Telemetry;
 use event_store::{EventStore, JetStreamLog, Keyring, Log, SecretStore};
+use firmware_store::FirmwareStore;
 use metrics_exporter_prometheus::PrometheusHandle;
 use mqtt_bridge::callout::{Issuer, StoredCredentials};
 use mqtt_bridge::{Bridge, BridgeOptions, BrokerAddress, DeviceRef, LinkRequest, LiveDevices, NetworkOptions};
-use object_store::ObjectStore;
-use object_store::local::LocalFileSystem;
 use projections::{Db, Projections};
 use runtime::lifecycle::Tasks;
 
@@ -74,8 +72,6 @@ struct Checked {
     keyring: Arc<Keyring>,
     /// Only the bridge needs it.
     issuer: Option<Arc<Issuer>>,
-    /// Where the bytes of firmware are.
-    objects: PathBuf,
 }
 
 impl Checked {
@@ -88,8 +84,6 @@ impl Checked {
             nats::check(&args.nats_auth_url, &nats_tls).context("WAYBILL_NATS_AUTH_URL")?;
             nats::check(&args.nats_system_url, &nats_tls).context("WAYBILL_NATS_SYSTEM_URL")?;
         }
-        let objects = args.data_dir.join("firmware");
-        std::fs::create_dir_all(&objects).with_context(|| format!("{} can't be made", objects.display()))?;
         std::net::TcpListener::bind(args.http_listen).with_context(|| unusable(args.http_listen))?;
         Ok(Self {
             broker: nats::broker_address(&args.mqtt_url, &args.mqtt_tls)?,
@@ -99,7 +93,6 @@ impl Checked {
             secrets: Secrets::of(&args.data_dir, args.given_secrets())?,
             keyring: Arc::new(args.master_keys.keyring_or_new(&args.data_dir).await?),
             issuer: args.role.runs(Role::Bridge).then(|| args.issuer().map(Arc::new)).transpose()?,
-            objects,
         })
     }
 }
@@ -116,6 +109,8 @@ struct Parts {
     telemetry: Telemetry,
     db: Db,
     projections: Projections,
+    /// Where the bytes of firmware are.
+    firmware_store: FirmwareStore,
     tasks: Tasks,
     metrics: Option<PrometheusHandle>,
     checks: Vec<HealthCheck>,
@@ -128,6 +123,7 @@ pub async fn start(args: &ServeArgs) -> Result<Serving> {
         known_passwords::check(args)?;
     }
     let (tasks, log_tasks) = (Tasks::new(), Tasks::new());
+    let firmware_store = args.store.open(&args.data_dir, &tasks)?;
     // First, because values counted earlier would be lost.
     let metrics = metrics::start(args.role, &tasks);
     let (waybill, rights) =
@@ -154,7 +150,8 @@ pub async fn start(args: &ServeArgs) -> Result<Serving> {
     };
     let secrets = SecretStore::new(waybill.clone(), Arc::clone(&checked.keyring));
     let checks = vec![health::of_watermark(db.clone()), health::of_secrets(secrets.clone())];
-    let mut parts = Parts { waybill, store, secrets, telemetry, db, projections, tasks, metrics, checks };
+    let mut parts =
+        Parts { waybill, store, secrets, telemetry, db, projections, firmware_store, tasks, metrics, checks };
     start_role(args, &checked, &mut parts).await?;
     let http = start_http(args, checked, &parts).await?;
     let Parts { store, db, projections, tasks, .. } = parts;
@@ -184,7 +181,7 @@ async fn start_role(args: &ServeArgs, checked: &Checked, parts: &mut Parts) -> R
             parts.db.clone(),
             parts.projections.clone(),
             Some(parts.secrets.clone()),
-            Some(objects(checked)?),
+            Some(Arc::clone(parts.firmware_store.objects())),
             options,
             &parts.tasks,
         );
@@ -308,9 +305,16 @@ async fn start_http(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result
     Ok(address)
 }
 
-/// The bytes of firmware.
-fn objects(checked: &Checked) -> Result<Arc<dyn ObjectStore>> {
-    Ok(Arc::new(LocalFileSystem::new_with_prefix(&checked.objects)?))
+/// Says at the start what is wrong with a firmware store. The service runs without it: only uploads and downloads need it.
+async fn try_stores(stores: FirmwareStore) {
+    for store in stores.stores() {
+        match store.try_it().await {
+            Ok(()) => tracing::info!(%store, "The firmware store works."),
+            Err(error) => {
+                tracing::error!(%error, "The firmware store doesn't work: uploads and downloads are refused.")
+            }
+        }
+    }
 }
 
 fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiState> {
@@ -319,11 +323,11 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
         bucket: Arc::new(JetStreamSessions::of_tickets(parts.waybill.clone())),
         keyring: Arc::clone(&checked.keyring),
     };
-    let objects = objects(&checked)?;
-    let Checked { secrets, objects: directory, .. } = checked;
+    let Checked { secrets, .. } = checked;
     let mut checks = parts.checks.clone();
     if args.role.runs(Role::Api) {
-        checks.push(health::of_objects(Arc::clone(&objects)));
+        checks.push(health::of_stores(parts.firmware_store.clone()));
+        parts.tasks.spawn("trial of the firmware store", try_stores(parts.firmware_store.clone()));
     }
     let config = ApiConfig {
         development: args.development,
@@ -331,7 +335,9 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
         tickets: Some(tickets),
         retry_backoff_s: args.retry_backoff_seconds,
         dispatch_patience_s: args.dispatch_patience_seconds,
-        store_directory: Some(directory),
+        max_firmware_bytes: args.store.firmware_max_bytes,
+        upload_abandoned_after: args.store.abandoned_after(),
+        redirect_downloads: args.store.firmware_redirect,
         rate_limits: args.edges.rate_limits(),
         transfer_limits: args.edges.transfer_limits(),
         trusted_proxies: args.edges.trusted_proxies(),
@@ -347,7 +353,7 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
         feed_consumers: Some(FeedConsumers::new(parts.waybill.clone())),
         network: Some(Arc::new(JetStreamRawEvents::new(parts.waybill.clone()))),
         secrets: Some(parts.secrets.clone()),
-        objects,
+        firmware_store: parts.firmware_store.clone(),
         config,
         metrics: parts.metrics.clone(),
         checks,

@@ -5,24 +5,26 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures::stream::{self, BoxStream};
+use domain::values::Sha256Digest;
+use futures::stream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path as ObjectPath;
-use object_store::{GetOptions, GetRange, ObjectStore};
 
 use super::counters::Tally;
+use super::pieces::{self, Chunks};
+use super::proof;
+use crate::http::Problem;
+use crate::state::App;
 use crate::transfers::{Transfer, paced};
 
-type Chunks = BoxStream<'static, Result<Bytes, object_store::Error>>;
-
-/// A stream of an object's bytes in a range. Fails at once if the object doesn't exist.
+/// A stream of an object's bytes in a range. Fails at once if the object doesn't exist or hasn't its digest.
 pub(super) async fn open(
-    objects: &Arc<dyn ObjectStore>,
+    app: &App,
     path: &ObjectPath,
+    sha256: &Sha256Digest,
     range: Range<u64>,
-) -> Result<Chunks, object_store::Error> {
-    let options = GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() };
-    Ok(objects.get_opts(path, options).await?.into_stream())
+) -> Result<Chunks, Problem> {
+    Ok(pieces::of(proof::open(app, path, sha256, range).await?))
 }
 
 /// A download under way, and what its response adds to the counts: which parts of the file it has, and the tally.
@@ -48,8 +50,9 @@ pub(super) fn single(chunks: Chunks, bytes: u64, share: Share) -> Body {
 
 /// Several ranges as `multipart/byteranges`; opened one by one. Returns the body and its length.
 pub(super) fn multipart(
-    objects: Arc<dyn ObjectStore>,
+    app: App,
     path: ObjectPath,
+    sha256: Sha256Digest,
     size: u64,
     parts: Vec<Range<u64>>,
     boundary: &str,
@@ -64,14 +67,19 @@ pub(super) fn multipart(
     let payload: u64 = parts.iter().map(|part| part.end - part.start).sum();
     let length = payload + tail.len() as u64 + heads.iter().map(|head| head.len() as u64).sum::<u64>();
     let sections = stream::iter(heads.into_iter().zip(parts)).then(move |(head, part)| {
-        let (objects, path) = (Arc::clone(&objects), path.clone());
+        let (app, path) = (app.clone(), path.clone());
         async move {
-            let chunks = open(&objects, &path, part).await?;
+            let chunks = open(&app, &path, &sha256, part).await.map_err(not_opened)?;
             Ok::<_, object_store::Error>(stream::iter([Ok(Bytes::from(head))]).chain(chunks))
         }
     });
     let all = sections.try_flatten().chain(stream::iter([Ok(Bytes::from(tail))])).boxed();
     (Body::from_stream(counted(all, length, share)), length)
+}
+
+/// The error that ends a body whose head was sent.
+fn not_opened(problem: Problem) -> object_store::Error {
+    object_store::Error::Generic { store: "firmware", source: problem.detail().to_owned().into() }
 }
 
 /// Sends at the rate of the download; counts the bytes sent, and whether all of them were sent.

@@ -15,6 +15,17 @@ pub(super) enum Selection {
     Unsatisfiable,
 }
 
+impl Selection {
+    /// Whether the file's first byte is in it.
+    pub(super) fn has_start(&self) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::Parts(parts) => parts.iter().any(|part| part.start == 0),
+            Self::Unsatisfiable => false,
+        }
+    }
+}
+
 /// The selection of a header over `size` bytes. A header that can't be parsed selects the whole file, as the standard requires.
 pub(super) fn select(header: Option<&str>, size: u64) -> Selection {
     let Some(list) = header.and_then(|header| header.strip_prefix("bytes=")) else { return Selection::Whole };

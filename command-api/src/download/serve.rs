@@ -16,7 +16,9 @@ use utoipa::IntoParams;
 use super::body::{self, Share};
 use super::campaign::{campaign_of, device_under_way};
 use super::counters::{CountedBy, Tally};
+use super::proof;
 use super::ranges::{Selection, select};
+use super::redirect::to_bucket;
 use crate::firmware::filename::attachment;
 use crate::firmware::object_path;
 use crate::http::problem::ProblemBody;
@@ -35,15 +37,18 @@ pub(crate) struct TokenPath {
 
 /// Download a firmware
 ///
-/// The link is the credential. Ranges (also several), `If-Range` and `HEAD` work; nothing is compressed.
+/// The link is the credential. Ranges (also several), `If-Range` and `HEAD` work; nothing is compressed. Where the installation is set so,
+/// `GET` leads on to a bucket (302), to a link that is valid for at most a quarter of an hour.
 #[utoipa::path(
     get, path = "/d/{token}", tag = "firmware", params(TokenPath),
     responses(
         (status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"),
         (status = 206, description = "Some of the bytes"),
+        (status = 302, description = "The bytes are there"),
         (status = 403, description = "The link is not valid", body = ProblemBody, content_type = "application/problem+json"),
         (status = 410, description = "Expired, withdrawn or deleted, or its update has ended", body = ProblemBody, content_type = "application/problem+json"),
         (status = 416, description = "No such bytes", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The firmware store is away, or has other bytes than were uploaded", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn download(
@@ -105,8 +110,16 @@ async fn send(
     tally: Arc<Tally>,
 ) -> Result<Response, Problem> {
     let path = object_path(&link.tenant, &link.firmware, &bytes.sha256);
-    let size = bytes.size;
+    let (size, sha256) = (bytes.size, &bytes.sha256);
     let transfer = || app.transfers.download(&link.tenant);
+    if selection != Selection::Unsatisfiable
+        && let Some(response) = to_bucket(app, &path, sha256, link.expires_at).await?
+    {
+        if selection.has_start() {
+            tally.started();
+        }
+        return Ok(response);
+    }
     match selection {
         Selection::Unsatisfiable => {
             let detail = format!("the firmware has {size} bytes");
@@ -114,14 +127,16 @@ async fn send(
         }
         Selection::Whole => {
             let whole = 0..size;
-            let chunks = body::open(&app.objects, &path, whole.clone()).await.map_err(missing)?;
-            let share = Share::new(transfer()?, tally, std::slice::from_ref(&whole), size);
+            let transfer = transfer()?;
+            let chunks = body::open(app, &path, sha256, whole.clone()).await?;
+            let share = Share::new(transfer, tally, std::slice::from_ref(&whole), size);
             Ok(with_length(StatusCode::OK, size, body::single(chunks, size, share)))
         }
         Selection::Parts(parts) if parts.len() == 1 => {
             let part = parts[0].clone();
-            let chunks = body::open(&app.objects, &path, part.clone()).await.map_err(missing)?;
-            let share = Share::new(transfer()?, tally, &parts, size);
+            let transfer = transfer()?;
+            let chunks = body::open(app, &path, sha256, part.clone()).await?;
+            let share = Share::new(transfer, tally, &parts, size);
             let length = part.end - part.start;
             let mut response = with_length(StatusCode::PARTIAL_CONTENT, length, body::single(chunks, length, share));
             let range = format!("bytes {}-{}/{size}", part.start, part.end - 1);
@@ -131,7 +146,9 @@ async fn send(
         Selection::Parts(parts) => {
             let boundary = clock::new_id().simple().to_string();
             let share = Share::new(transfer()?, tally, &parts, size);
-            let (body, length) = body::multipart(app.objects.clone(), path, size, parts, &boundary, share);
+            // The parts are opened one by one, when the head has been sent.
+            proof::check(app, &path, sha256).await?;
+            let (body, length) = body::multipart(app.clone(), path, *sha256, size, parts, &boundary, share);
             let mut response = with_length(StatusCode::PARTIAL_CONTENT, length, body);
             set(response.headers_mut(), header::CONTENT_TYPE, &format!("multipart/byteranges; boundary={boundary}"));
             Ok(response)
@@ -144,16 +161,6 @@ fn tally(app: &App, link: &Download, device: Option<&Device>) -> Arc<Tally> {
     let campaign = campaign_of(device, link);
     let device = link.attempt.as_ref().map(|attempt| attempt.device.clone());
     app.downloads.tally(CountedBy { tenant: link.tenant.clone(), firmware: link.firmware, campaign, device })
-}
-
-fn missing(error: object_store::Error) -> Problem {
-    match error {
-        object_store::Error::NotFound { .. } => {
-            tracing::error!(%error, "the bytes of a firmware are not in the store");
-            Problem::not_found("the firmware's bytes are not in the store")
-        }
-        other => crate::firmware::broken_store(other),
-    }
 }
 
 fn with_length(status: StatusCode, length: u64, body: Body) -> Response {

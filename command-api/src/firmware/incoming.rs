@@ -1,7 +1,7 @@
 //! Incoming bytes: streamed to a temporary object while they are measured, then moved to the path of their digest or dropped.
 //!
-//! An [`Incoming`] that isn't kept removes itself, also when its request is dropped half-way. Objects that a crash left are removed at the
-//! next start.
+//! An [`Incoming`] that isn't kept removes itself, also when its request is dropped half-way. What a crash left is removed by a
+//! sweep.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,8 +34,6 @@ use crate::state::App;
 const PART_BYTES: usize = 8 * 1024 * 1024;
 /// Parts that may be under way before reading stops.
 const PARTS_IN_FLIGHT_MAX: usize = 2;
-/// An unfinished upload that hasn't grown for this long is abandoned, in minutes.
-const STALE_MINUTES: i64 = 60;
 
 /// Bytes that are stored and measured, but not yet kept.
 pub(super) struct Incoming {
@@ -57,7 +55,7 @@ pub(super) async fn receive(
     let path = incoming_path(clock::new_id());
     let disposition = field.headers().get(header::CONTENT_DISPOSITION);
     let filename = disposition.and_then(|header| filename::uploaded(header.as_bytes()));
-    let upload = app.objects.put_multipart(&path).await.map_err(broken_store)?;
+    let upload = app.objects.put_multipart(&path).await.map_err(broken_store(app))?;
     let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
     let measured = Measured { blake2: for_minisign.then(Blake2b512::default), ..Measured::default() };
     match copy(app, &mut writer, field, progress, measured).await {
@@ -65,11 +63,11 @@ pub(super) async fn receive(
             let blake2b_512 = measured.blake2.take().map(|hash| hash.finalize().into());
             let bytes = measured.finish(filename);
             let incoming = Incoming { app: app.clone(), path: Some(path), bytes, blake2b_512 };
-            writer.finish().await.map_err(broken_store)?;
+            writer.finish().await.map_err(broken_store(app))?;
             Ok(incoming)
         }
         Err(problem) => {
-            writer.abort().await.map_err(broken_store)?;
+            writer.abort().await.map_err(broken_store(app))?;
             Err(problem)
         }
     }
@@ -88,7 +86,7 @@ async fn copy(
         if measured.size > app.config.max_firmware_bytes {
             return Err(too_large());
         }
-        writer.wait_for_capacity(PARTS_IN_FLIGHT_MAX).await.map_err(broken_store)?;
+        writer.wait_for_capacity(PARTS_IN_FLIGHT_MAX).await.map_err(broken_store(app))?;
         writer.put(chunk);
     }
 }
@@ -99,7 +97,7 @@ impl Incoming {
         let to = object_path(tenant, id, &self.bytes.sha256);
         let known = self.app.objects.head(&to).await.is_ok_and(|kept| kept.size == self.bytes.size);
         if !known && let Some(path) = &self.path {
-            self.app.objects.rename(path, &to).await.map_err(broken_store)?;
+            self.app.objects.rename(path, &to).await.map_err(broken_store(&self.app))?;
             self.path = None;
         }
         self.drop_bytes().await;
@@ -143,10 +141,23 @@ async fn remove(objects: &Arc<dyn ObjectStore>, path: &ObjectPath) {
     }
 }
 
-/// Removes what uploads left when the process died: finished objects that were not kept and, in a store on this machine, unfinished files.
-pub(super) async fn sweep(objects: &Arc<dyn ObjectStore>, directory: Option<&std::path::Path>) {
+/// Removes what uploads left when a process died: finished objects that were not kept, parts in a bucket, and files in a directory.
+pub(super) async fn sweep(app: &App) {
+    let age = app.config.upload_abandoned_after;
+    app.firmware_store.sweep().await;
+    // A file in a directory grows by parts, and the slowest upload that is allowed takes this long for one.
+    let slowest_part = PART_BYTES as u64 / app.config.upload_least.bytes_per_second.max(1);
+    for directory in app.firmware_store.directories() {
+        if let Err(error) = sweep_files(&directory.join(INCOMING), age + Duration::from_secs(slowest_part)).await {
+            tracing::warn!(%error, "files of unfinished uploads could not be removed");
+        }
+    }
+    sweep_objects(&app.objects, age).await;
+}
+
+async fn sweep_objects(objects: &Arc<dyn ObjectStore>, age: Duration) {
     let prefix = ObjectPath::from(INCOMING);
-    let stale = clock::now() - TimeDelta::minutes(STALE_MINUTES);
+    let stale = clock::now() - TimeDelta::from_std(age).unwrap_or(TimeDelta::MAX);
     let mut listed = objects.list(Some(&prefix));
     while let Some(found) = listed.next().await {
         match found {
@@ -159,22 +170,17 @@ pub(super) async fn sweep(objects: &Arc<dyn ObjectStore>, directory: Option<&std
             Err(error) => return tracing::warn!(%error, "unfinished uploads could not be listed"),
         }
     }
-    if let Some(directory) = directory
-        && let Err(error) = sweep_files(&directory.join(INCOMING)).await
-    {
-        tracing::warn!(%error, "files of unfinished uploads could not be removed");
-    }
 }
 
-async fn sweep_files(directory: &std::path::Path) -> std::io::Result<()> {
+async fn sweep_files(directory: &std::path::Path, stale: Duration) -> std::io::Result<()> {
     if !directory.exists() {
         return Ok(());
     }
-    let stale = Duration::from_secs(STALE_MINUTES.unsigned_abs() * 60);
     let mut entries = tokio::fs::read_dir(directory).await?;
     while let Some(entry) = entries.next_entry().await? {
-        let age = entry.metadata().await?.modified()?.elapsed().unwrap_or_default();
-        if age > stale {
+        // It may have been moved or removed a moment ago.
+        let Ok(found) = entry.metadata().await else { continue };
+        if found.modified()?.elapsed().unwrap_or_default() > stale {
             tokio::fs::remove_file(entry.path()).await?;
         }
     }
@@ -249,9 +255,13 @@ fn unreadable(error: &MultipartError) -> Problem {
     Problem::bad_request(format!("the upload can't be read: {}", error.body_text()))
 }
 
-pub(crate) fn broken_store(error: object_store::Error) -> Problem {
-    tracing::error!(%error, "the firmware store failed");
-    Problem::unavailable("firmware_store_unavailable", "the firmware store is not available")
+/// The problem for a store that fails. It names the store.
+pub(crate) fn broken_store(app: &App) -> impl Fn(object_store::Error) -> Problem + '_ {
+    |error| {
+        let store = app.firmware_store.name();
+        tracing::error!(store, %error, "The firmware store failed.");
+        Problem::unavailable("firmware_store_unavailable", format!("the firmware store {store} is not available"))
+    }
 }
 
 #[cfg(test)]

@@ -10,9 +10,14 @@ use utoipa::IntoParams;
 
 use super::model::FirmwareBody;
 use crate::auth::Caller;
-use crate::http::query::includes_deleted;
+use crate::http::query::{includes_deleted, refused};
 use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
 use crate::state::App;
+
+/// Words of [`domain::firmware::FirmwareStatus`].
+const STATUSES: [&str; 4] = ["active", "deprecated", "withdrawn", "deleted"];
+/// Longest text that is looked for.
+const TEXT_MAX_CHARS: usize = 100;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -25,7 +30,12 @@ pub(crate) struct FirmwareFilters {
     version: Option<String>,
     is_beta: Option<bool>,
     is_security_update: Option<bool>,
-    /// `deleted` includes deleted firmware.
+    /// `active`, `deprecated`, `withdrawn` or `deleted`.
+    status: Option<String>,
+    /// Text in name, version, model, file name or id, in upper or lower case; at most 100 characters.
+    #[param(max_length = 100)]
+    q: Option<String>,
+    /// `deleted` includes deleted firmware. `status=deleted` alone lists only them.
     include: Option<String>,
 }
 
@@ -33,7 +43,7 @@ impl FilterSet for FirmwareFilters {}
 
 /// List firmware
 ///
-/// By id, without deleted ones unless `include=deleted`.
+/// Newest first, without deleted ones unless `include=deleted`.
 #[utoipa::path(
     get, path = "/firmware", tag = "firmware", params(FirmwareFilters, PageParams),
     responses((status = 200, body = List<FirmwareBody>))
@@ -48,9 +58,15 @@ pub(crate) async fn list_firmware(
     if filters.update_type.as_deref().is_some_and(|word| UpdateType::from_word(word).is_none()) {
         return Err(Problem::bad_request("no firmware has this update_type"));
     }
+    if filters.status.as_deref().is_some_and(|word| !STATUSES.contains(&word)) {
+        return Err(Problem::bad_request("no firmware has this status"));
+    }
+    if filters.q.as_ref().is_some_and(|text| text.chars().count() > TEXT_MAX_CHARS) {
+        return Err(refused("q", &format!("at most {TEXT_MAX_CHARS} characters")));
+    }
     let filter = FirmwareFilter {
         id: None,
-        deleted: includes_deleted(filters.include.as_deref())?,
+        deleted: includes_deleted(filters.include.as_deref())? || filters.status.as_deref() == Some("deleted"),
         device_model: filters.device_model,
         manufacturer: filters.manufacturer,
         update_type: filters.update_type,
@@ -58,8 +74,14 @@ pub(crate) async fn list_firmware(
         version: filters.version,
         is_beta: filters.is_beta,
         is_security_update: filters.is_security_update,
+        status: filters.status,
+        text: filters.q,
     };
-    let after = paging.keys::<1>()?.map(|[id]| id);
+    let after = match paging.keys::<2>()? {
+        Some([created_at, id]) => Some((Paging::time(created_at)?, id)),
+        None => None,
+    };
+    let after = after.as_ref().map(|(created_at, id)| (created_at.as_str(), *id));
     min_position.wait(&app, &caller, &[FLEET]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     let page = projections::firmware::list(&mut tx, &filter, after, paging.limit, paging.count).await?;

@@ -53,6 +53,8 @@ pub(crate) struct FirmwareBody {
     pinned_by: Vec<String>,
     /// By keys that the tenant trusted when they came.
     signatures: Vec<SignatureBody>,
+    /// Who uploaded it first.
+    created_by: Option<String>,
     created_at: Option<DateTime<Utc>>,
     /// Only in the reply to `GET` of one firmware.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,7 +91,7 @@ impl FirmwareBody {
         let pinned_by = firmware.pinned_by.iter().map(ToString::to_string).collect();
         let signatures = firmware.signatures.iter().map(SignatureBody::from).collect();
         let body = Self::new(id.to_string(), firmware.status.word(), metadata, bytes, pinned_by, created_at);
-        Some(Self { signatures, ..body })
+        Some(Self { signatures, created_by: origin.map(|origin| origin.by.to_string()), ..body })
     }
 
     fn new(
@@ -128,6 +130,7 @@ impl FirmwareBody {
             checksum_sha256: bytes.sha256.to_string(),
             pinned_by,
             signatures: vec![],
+            created_by: None,
             created_at,
             downloads: None,
             needed_for_rollback: None,
@@ -151,8 +154,9 @@ impl From<FirmwareRow> for FirmwareBody {
     fn from(row: FirmwareRow) -> Self {
         let pinned_by = row.pinned_by.into_iter().collect();
         let signatures = row.signatures.iter().map(SignatureBody::from).collect();
+        let created_by = row.created_by;
         let body = Self::new(row.firmware_id, &row.status, row.metadata, row.bytes, pinned_by, Some(row.created_at));
-        Self { signatures, ..body }
+        Self { signatures, created_by, ..body }
     }
 }
 

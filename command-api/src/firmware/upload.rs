@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use super::incoming::{Incoming, arriving, broken_store, discard, next_chunk, receive};
 use super::metadata::UploadMetadata;
-use super::model::{FirmwareBody, location};
+use super::model::{FirmwareBody, location, object_path};
 use super::removal::{self, Kept};
 use super::signatures::{self, SIGNATURE_PART_MAX_BYTES, SignatureRequest, Signed};
 use crate::auth::Caller;
@@ -216,6 +216,8 @@ async fn store(
             }
             if outcome.is_ok() {
                 has_its_bytes(app, caller, envelope, &key, Kept { tenant: caller.tenant.clone(), id, sha256 }).await?;
+                // So that the first download needn't wait for it.
+                drop(app.proofs.read(app, &object_path(&caller.tenant, &id, &sha256), sha256));
             }
             outcome
         }
@@ -236,7 +238,7 @@ async fn has_its_bytes(
     key: &Key<Firmware>,
     kept: Kept,
 ) -> Result<(), Problem> {
-    if removal::are_there(app, &kept).await.map_err(broken_store)? {
+    if removal::are_there(app, &kept).await.map_err(broken_store(app))? {
         return Ok(());
     }
     let firmware = app.store.load_fresh(key).await?;

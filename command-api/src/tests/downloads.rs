@@ -1,7 +1,9 @@
 use axum::body::Body;
 use axum::http::{Method, Request};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use domain::{DeviceId, TenantId};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
 use runtime::clock;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -59,6 +61,39 @@ async fn a_link_gives_the_bytes_without_credentials() {
     }
     let known = api.fetch(Method::GET, &link, &[("If-None-Match", whole.header("etag"))]).await;
     assert_eq!(known.status, 304);
+}
+
+#[tokio::test]
+async fn a_link_is_good_for_as_long_as_was_asked_for() {
+    let (api, id, _) = uploaded().await;
+    for (query, seconds) in [("", 3_600), ("?expires_in=60", 60), ("?expires_in=86400", 86_400)] {
+        let asked_at = clock::now();
+        let answer = api.get(&format!("/firmware/{id}/download{query}")).await;
+        let expires_at: DateTime<Utc> = answer.body["expires_at"].as_str().unwrap().parse().unwrap();
+        let left = (expires_at - asked_at).num_seconds();
+        assert!((seconds - 2..=seconds + 2).contains(&left), "{query}: {left}");
+    }
+    for query in ["?expires_in=59", "?expires_in=86401", "?expires_in=x", "?expires=60"] {
+        assert_eq!(api.get(&format!("/firmware/{id}/download{query}")).await.status, 400, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn bytes_that_were_changed_in_the_store_go_to_nobody() {
+    let (api, id, link) = uploaded().await;
+    assert_eq!(api.fetch(Method::GET, &link, &[]).await.status, 200);
+    let sha256 = api.fetch(Method::HEAD, &link, &[]).await.header("etag").trim_matches('"').to_owned();
+    let path = Path::from(format!("acme/{id}/{sha256}"));
+    let right: Vec<u8> = (0..=255).collect();
+    let mut wrong = right.clone();
+    wrong[255] = 0;
+    api.objects.put(&path, wrong.into()).await.unwrap();
+    for headers in [&[][..], &[("Range", "bytes=0-1")], &[("Range", "bytes=0-1,5-6")]] {
+        let refused = api.fetch(Method::GET, &link, headers).await;
+        assert_eq!((refused.status.as_u16(), refused.problem()), (503, "firmware_bytes_differ"), "{headers:?}");
+    }
+    api.objects.put(&path, right.clone().into()).await.unwrap();
+    assert_eq!(api.fetch(Method::GET, &link, &[]).await.bytes, right);
 }
 
 #[tokio::test]

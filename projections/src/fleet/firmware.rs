@@ -34,6 +34,8 @@ pub struct FirmwareRow {
     pub signatures: Vec<FirmwareSignature>,
     /// Version of the aggregate.
     pub events: u64,
+    /// Who uploaded it first; none in rows that are older than this column.
+    pub created_by: Option<String>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub position: u64,
@@ -43,7 +45,7 @@ row! {
     FirmwareRow = "firmware" key { tenant: "text", firmware_id: "text" }
     columns {
         status, device_model, manufacturer, component, version, update_type, is_beta, is_security_update, events,
-        created_at, updated_at, position
+        created_by, created_at, updated_at, position
     }
     json { metadata, bytes, pinned_by, signatures }
 }
@@ -60,9 +62,8 @@ pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) 
         let key = vec![record.tenant(), record.id()];
         for event in events {
             if let E::Registered { metadata, bytes } | E::Restored { metadata, bytes } = event {
-                let created_at = rows.get(&key).map_or(record.at(), |row| row.created_at);
-                let known = rows.get(&key).map(|row| (row.pinned_by.clone(), row.signatures.clone()));
-                rows.put(new_row(record, metadata, bytes, created_at, known.unwrap_or_default()));
+                let known = rows.get(&key).cloned();
+                rows.put(new_row(record, metadata, bytes, known));
             }
             let row = rows
                 .get_mut(&key)
@@ -88,9 +89,11 @@ fn new_row(
     record: &Decoded,
     metadata: &FirmwareMetadata,
     bytes: &FirmwareBytes,
-    created_at: DateTime<Utc>,
-    (pinned_by, signatures): (BTreeSet<String>, Vec<FirmwareSignature>),
+    known: Option<FirmwareRow>,
 ) -> FirmwareRow {
+    let first = known.as_ref().map(|row| (row.created_by.clone(), row.created_at));
+    let (created_by, created_at) = first.unwrap_or_else(|| (Some(record.record.meta.actor.to_string()), record.at()));
+    let (pinned_by, signatures) = known.map(|row| (row.pinned_by, row.signatures)).unwrap_or_default();
     FirmwareRow {
         tenant: record.tenant(),
         firmware_id: record.id(),
@@ -107,6 +110,7 @@ fn new_row(
         pinned_by,
         signatures,
         events: 0,
+        created_by,
         created_at,
         updated_at: record.at(),
         position: record.raw.position,
@@ -126,23 +130,34 @@ pub struct FirmwareFilter {
     pub version: Option<String>,
     pub is_beta: Option<bool>,
     pub is_security_update: Option<bool>,
+    pub status: Option<String>,
+    /// What name, version, model, file name or id has, in upper or lower case.
+    pub text: Option<String>,
 }
 
-/// Firmware by id.
+const HAS_TEXT: &str = "position(lower($ #>> '{}') in lower(concat_ws(
+    ' ', t.metadata ->> 'name', t.version, t.device_model, t.bytes ->> 'filename', t.firmware_id))) > 0";
+
+/// Firmware, newest first.
 pub async fn list(
     tx: &mut ReadTx,
     filter: &FirmwareFilter,
-    after: Option<&str>,
+    after: Option<(&str, &str)>,
     limit: usize,
     count: bool,
 ) -> Result<Page<FirmwareRow>, DbError> {
-    let mut select = Select::new(FirmwareRow::columns_of("t"), "firmware t", "t.firmware_id");
+    let order = "t.created_at DESC, t.firmware_id DESC";
+    let mut select = Select::new(FirmwareRow::columns_of("t"), "firmware t", order);
     select.equals("t.firmware_id", filter.id.as_ref());
     select.equals("t.device_model", filter.device_model.as_ref());
     select.equals("t.manufacturer", filter.manufacturer.as_ref());
     select.equals("t.update_type", filter.update_type.as_ref());
     select.equals("t.component", filter.component.as_ref());
     select.equals("t.version", filter.version.as_ref());
+    select.equals("t.status", filter.status.as_ref());
+    if let Some(text) = &filter.text {
+        select.filter(HAS_TEXT, text.as_str());
+    }
     if let Some(is_beta) = filter.is_beta {
         select.filter("t.is_beta = ($)::boolean", is_beta);
     }
@@ -152,8 +167,11 @@ pub async fn list(
     if filter.id.is_none() && !filter.deleted {
         select.filter("t.status <> $ #>> '{}'", "deleted");
     }
-    let after = after.map(|id| ("t.firmware_id > $ #>> '{}'".to_owned(), vec![Value::from(id)]));
+    let after = after.map(|(created_at, id)| {
+        let condition = "(t.created_at, t.firmware_id) < (($ #>> '{}')::timestamptz, $ #>> '{}')".to_owned();
+        (condition, vec![Value::from(created_at), Value::from(id)])
+    });
     let (items, more, total) = select.page(tx, after, limit, count, FirmwareRow::read).await?;
-    let next = items.last().filter(|_| more).map(|row| vec![row.firmware_id.clone()]);
+    let next = items.last().filter(|_| more).map(|row| vec![row.created_at.to_rfc3339(), row.firmware_id.clone()]);
     Ok(Page { items, next, total })
 }

@@ -1,0 +1,155 @@
+//! Copies what a store has to another one, while the service reads both.
+//!
+//! Each object that is named by its SHA-256 is measured on its way and kept only if it has it. What is there already, with the same size, is
+//! left alone, so an interrupted copy goes on where it was.
+
+use futures::TryStreamExt;
+use object_store::path::Path as ObjectPath;
+use object_store::{Error, ObjectMeta, ObjectStoreExt, WriteMultipart};
+use sha2::{Digest, Sha256};
+
+use crate::store::Store;
+use crate::uploads::MARKERS;
+
+/// Bytes of one part.
+const PART_BYTES: usize = 8 * 1024 * 1024;
+/// Parts under way.
+const PARTS_IN_FLIGHT_MAX: usize = 2;
+/// Hex digits of a SHA-256.
+const SHA256_DIGITS: usize = 64;
+/// What concerns one store only: uploads that aren't done, and objects with which it is tried.
+const NOT_COPIED: [&str; 3] = ["_incoming", MARKERS, "_health"];
+
+/// What a copy did with an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Copied {
+    Copied {
+        object: String,
+        bytes: u64,
+    },
+    WasThere {
+        object: String,
+    },
+    /// It was deleted meanwhile.
+    Gone {
+        object: String,
+    },
+    /// Its bytes haven't its SHA-256; nothing of it was kept.
+    Differs {
+        object: String,
+    },
+}
+
+/// Why a copy stops.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    #[error("{store} can't be read: {error}")]
+    From { store: String, error: Error },
+    #[error("{store} can't be written: {error}")]
+    To { store: String, error: Error },
+}
+
+/// Copies all objects, one after the other, and tells of each.
+pub async fn copy(from: &Store, to: &Store, mut tell: impl FnMut(Copied)) -> Result<(), CopyError> {
+    let mut listed = from.objects.list(None);
+    let unreadable = |error| CopyError::From { store: from.to_string(), error };
+    while let Some(object) = listed.try_next().await.map_err(unreadable)? {
+        let first = object.location.parts().next();
+        if first.is_some_and(|first| NOT_COPIED.contains(&first.as_ref())) {
+            continue;
+        }
+        tell(copy_one(from, to, object).await?);
+    }
+    Ok(())
+}
+
+async fn copy_one(from: &Store, to: &Store, object: ObjectMeta) -> Result<Copied, CopyError> {
+    let unreadable = |error| CopyError::From { store: from.to_string(), error };
+    let unwritable = |error| CopyError::To { store: to.to_string(), error };
+    let (path, name) = (&object.location, object.location.to_string());
+    match to.objects.head(path).await {
+        Ok(there) if there.size == object.size => return Ok(Copied::WasThere { object: name }),
+        Ok(_) | Err(Error::NotFound { .. }) => {}
+        Err(error) => return Err(unwritable(error)),
+    }
+    let mut bytes = match from.objects.get(path).await {
+        Ok(found) => found.into_stream(),
+        Err(Error::NotFound { .. }) => return Ok(Copied::Gone { object: name }),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let upload = to.objects.put_multipart(path).await.map_err(unwritable)?;
+    let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
+    let (mut hash, mut size) = (Sha256::new(), 0);
+    loop {
+        match bytes.try_next().await {
+            Ok(None) => break,
+            Ok(Some(chunk)) => {
+                hash.update(&chunk);
+                size += chunk.len() as u64;
+                writer.wait_for_capacity(PARTS_IN_FLIGHT_MAX).await.map_err(unwritable)?;
+                writer.put(chunk);
+            }
+            Err(error) => {
+                writer.abort().await.map_err(unwritable)?;
+                return Err(unreadable(error));
+            }
+        }
+    }
+    if size != object.size || !is_named_by(path, &hash.finalize()) {
+        writer.abort().await.map_err(unwritable)?;
+        return Ok(Copied::Differs { object: name });
+    }
+    writer.finish().await.map_err(unwritable)?;
+    // It may have been deleted in both stores a moment before it was here.
+    if matches!(from.objects.head(path).await, Err(Error::NotFound { .. })) {
+        to.objects.delete(path).await.map_err(unwritable)?;
+        return Ok(Copied::Gone { object: name });
+    }
+    Ok(Copied::Copied { object: name, bytes: size })
+}
+
+/// Whether an object has this digest, or is named by none.
+fn is_named_by(path: &ObjectPath, sha256: &[u8]) -> bool {
+    let name = path.filename().unwrap_or_default();
+    let is_digest = name.len() == SHA256_DIGITS && name.bytes().all(|digit| digit.is_ascii_hexdigit());
+    !is_digest || name.eq_ignore_ascii_case(&sha256.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::store::FirmwareStore;
+
+    fn store() -> Store {
+        FirmwareStore::of(Arc::new(InMemory::new())).stores()[0].clone()
+    }
+
+    #[tokio::test]
+    async fn what_has_its_digest_is_copied_once_and_nothing_else() {
+        let (from, to) = (store(), store());
+        let one = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";
+        let names = [format!("acme/1/{one}"), format!("acme/2/{one}"), "acme/notes".into(), "_incoming/x".into()];
+        for (name, text) in names.iter().zip(["one", "two", "notes", "unfinished"]) {
+            from.objects.put(&ObjectPath::from(name.as_str()), text.into()).await.unwrap();
+        }
+        let run = async || {
+            let mut told = Vec::new();
+            copy(&from, &to, |copied| told.push(copied)).await.unwrap();
+            told
+        };
+        let [first, second, third, _] = names;
+        let differs = Copied::Differs { object: second.clone() };
+        let expected = [
+            Copied::Copied { object: first.clone(), bytes: 3 },
+            differs.clone(),
+            Copied::Copied { object: third.clone(), bytes: 5 },
+        ];
+        assert_eq!(run().await, expected);
+        assert!(to.objects.head(&ObjectPath::from(second)).await.is_err());
+        assert_eq!(run().await, [Copied::WasThere { object: first }, differs, Copied::WasThere { object: third }]);
+    }
+}
