@@ -42,7 +42,7 @@ mod words;
 pub use actor::{ActorKind, Person};
 pub use decider::{CommandOf, Decider, Timed};
 pub use ids::{
-    Actor, ApiKeyId, CampaignId, CommandId, CredentialId, DeviceId, DeviceProfileId, FirmwareId, FuotaDeploymentId,
+    Actor, ApiKeyId, CampaignId, CommandId, CredentialId, DeviceId, DeviceProfileId, DocumentId, FirmwareId, FuotaDeploymentId,
     GroupId, MemberId, RegistrationTokenId, SecretName, TenantId, UpdateId,
 };
 pub use key::{AggregateKey, Key};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use domain::events::FirmwareEvent as E;
-use domain::firmware::{FirmwareBytes, FirmwareMetadata, FirmwareSignature};
+use domain::firmware::{FirmwareBytes, FirmwareDocument, FirmwareMetadata, FirmwareSignature};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -32,6 +32,8 @@ pub struct FirmwareRow {
     /// Live campaigns that need it.
     pub pinned_by: BTreeSet<String>,
     pub signatures: Vec<FirmwareSignature>,
+    /// Those that it has now, in the order in which they came.
+    pub documents: Vec<FirmwareDocument>,
     /// Version of the aggregate.
     pub events: u64,
     pub created_at: DateTime<Utc>,
@@ -45,7 +47,7 @@ row! {
         status, device_model, manufacturer, component, version, update_type, is_beta, is_security_update, events,
         created_at, updated_at, position
     }
-    json { metadata, bytes, pinned_by, signatures }
+    json { metadata, bytes, pinned_by, signatures, documents }
 }
 
 pub(crate) const TABLES: &[&str] = &["firmware"];
@@ -61,8 +63,14 @@ pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) 
         for event in events {
             if let E::Registered { metadata, bytes } | E::Restored { metadata, bytes } = event {
                 let created_at = rows.get(&key).map_or(record.at(), |row| row.created_at);
-                let known = rows.get(&key).map(|row| (row.pinned_by.clone(), row.signatures.clone()));
-                rows.put(new_row(record, metadata, bytes, created_at, known.unwrap_or_default()));
+                let row = new_row(record, metadata, bytes, created_at);
+                let row = match rows.get(&key).cloned() {
+                    Some(FirmwareRow { pinned_by, signatures, documents, .. }) => {
+                        FirmwareRow { pinned_by, signatures, documents, ..row }
+                    }
+                    None => row,
+                };
+                rows.put(row);
             }
             let row = rows
                 .get_mut(&key)
@@ -70,6 +78,11 @@ pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) 
             match event {
                 E::Registered { .. } | E::Restored { .. } => {}
                 E::Signed { signature } => row.signatures.push(signature.clone()),
+                E::DocumentAdded { document, replaces } => {
+                    row.documents.retain(|known| Some(known.id) != *replaces);
+                    row.documents.push((**document).clone());
+                }
+                E::DocumentRemoved { document } => row.documents.retain(|known| known.id != *document),
                 E::Deprecated {} => row.status = "deprecated".to_owned(),
                 E::Withdrawn {} => row.status = "withdrawn".to_owned(),
                 E::Deleted { .. } => row.status = "deleted".to_owned(),
@@ -89,7 +102,6 @@ fn new_row(
     metadata: &FirmwareMetadata,
     bytes: &FirmwareBytes,
     created_at: DateTime<Utc>,
-    (pinned_by, signatures): (BTreeSet<String>, Vec<FirmwareSignature>),
 ) -> FirmwareRow {
     FirmwareRow {
         tenant: record.tenant(),
@@ -104,8 +116,9 @@ fn new_row(
         is_security_update: metadata.is_security_update,
         metadata: metadata.clone(),
         bytes: bytes.clone(),
-        pinned_by,
-        signatures,
+        pinned_by: BTreeSet::new(),
+        signatures: vec![],
+        documents: vec![],
         events: 0,
         created_at,
         updated_at: record.at(),
