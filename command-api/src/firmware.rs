@@ -1,6 +1,7 @@
 //! Firmware: upload, read, deprecate, withdraw, delete; links to its bytes.
 
 mod delete;
+pub(crate) mod documents;
 pub(crate) mod filename;
 mod get;
 mod history;
@@ -34,4 +35,5 @@ use crate::state::App;
 pub(crate) async fn sweep(app: &App) {
     incoming::sweep(&app.objects, app.config.store_directory.as_deref()).await;
     removal::sweep(app).await;
+    documents::sweep(app).await;
 }
