@@ -201,7 +201,7 @@ fn commands(firmware: &str, campaign: &str) -> Vec<(Method, String, String, Valu
 
 /// Routes that other tests cover: they need PostgreSQL, sealed secrets, a LoRaWAN device, another role, a campaign under way, a second update, a body that isn't JSON, or they show a token
 /// once.
-const TOLD_ELSEWHERE: [&str; 37] = [
+const TOLD_ELSEWHERE: [&str; 39] = [
     "POST /devices/import/chirpstack",
     "DELETE /groups/{group_id}",
     "POST /firmware",
@@ -230,6 +230,8 @@ const TOLD_ELSEWHERE: [&str; 37] = [
     "POST /tenants/{tenant_id}/trusted-keys",
     "DELETE /tenants/{tenant_id}/trusted-keys/{fingerprint}",
     "POST /firmware/{firmware_id}/signatures",
+    "POST /firmware/{firmware_id}/documents",
+    "DELETE /firmware/{firmware_id}/documents/{document_id}",
     "DELETE /tenants/{tenant_id}",
     "POST /tenants/{tenant_id}/suspend",
     "POST /tenants/{tenant_id}/reinstate",

@@ -76,6 +76,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("reached", "Devices that answered."),
     ("reason", "Why the update waits or no longer applies, the command is cancelled, or the device is excluded."),
     ("result", "How the campaign ended."),
+    ("replaces", "The document that it replaces."),
     ("retry_at", "The earliest time of the next attempt."),
     ("returns_to", "The status of the campaign from now on: draft, or approved."),
     ("rollback", "What happens to devices that have the version."),
