@@ -18,8 +18,8 @@ use crate::http::{guard, observe, security_headers};
 use crate::state::App;
 use crate::{
     access, api_keys, audit, auth, campaigns, client_address, dead_letters, device_commands, device_registrations,
-    devices, download, exposure, feed, firmware, groups, live, lorawan, members, openapi, registration_tokens, rollbacks,
-    service, sign_in, statistics, tenants, throttle, updates, why,
+    devices, download, exposure, feed, firmware, groups, live, lorawan, members, openapi, registration_tokens,
+    rollbacks, service, sign_in, statistics, tenants, throttle, updates, why,
 };
 
 /// Largest body of an ordinary request, in bytes.

@@ -125,7 +125,10 @@ impl Csaf {
         // Other ids may be names of tickets; they are no vulnerability then.
         found.names = names.iter().filter_map(|name| vulnerability_id(name)).collect();
         if found.names.is_empty() && !found.statuses.is_empty() {
-            return Err(DocumentError::field("vulnerabilities.cve", "a vulnerability with a product_status has no name"));
+            return Err(DocumentError::field(
+                "vulnerabilities.cve",
+                "a vulnerability with a product_status has no name",
+            ));
         }
         self.vulnerabilities.push(found);
         Ok(())

@@ -46,7 +46,9 @@ pub enum DocumentError {
     TooManySignatures,
     #[error("none of its subjects has the SHA-256 of the firmware")]
     OtherSubject,
-    #[error("it speaks of {products} products, and the SHA-256 of the firmware is with none: say which one the firmware is")]
+    #[error(
+        "it speaks of {products} products, and the SHA-256 of the firmware is with none: say which one the firmware is"
+    )]
     WhichProduct { products: usize },
     #[error("it doesn't speak of this product")]
     UnknownProduct,

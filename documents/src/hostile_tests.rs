@@ -42,7 +42,8 @@ fn cyclonedx(components: usize) -> String {
 
 #[test]
 fn an_sbom_of_a_hundred_thousand_components_is_read_and_one_more_is_refused() {
-    let Ok(Document { format, content: Content::Sbom(components) }) = read_of(cyclonedx(COMPONENTS_MAX).as_bytes()) else {
+    let Ok(Document { format, content: Content::Sbom(components) }) = read_of(cyclonedx(COMPONENTS_MAX).as_bytes())
+    else {
         panic!("it is accepted")
     };
     assert_eq!((format, components.len()), (DocumentFormat::CycloneDx15, COMPONENTS_MAX));
@@ -54,7 +55,8 @@ fn small_values_without_end_are_refused_before_they_fill_the_memory() {
     let begin = r#"{"bomFormat":"CycloneDX","specVersion":"1.5","components":["#;
     let items = "{\"name\":\"a\"},".repeat((DOCUMENT_MAX_BYTES - begin.len()) / 13);
     assert_eq!(read_of(format!("{begin}{items}{{}}]}}").as_bytes()), Err(DocumentError::TooManyComponents));
-    let begin = r#"{"@context":"https://openvex.dev/ns/v0.2.0","statements":[{"status":"fixed","vulnerability":{"aliases":["#;
+    let begin =
+        r#"{"@context":"https://openvex.dev/ns/v0.2.0","statements":[{"status":"fixed","vulnerability":{"aliases":["#;
     let items = "\"a\",".repeat(STATEMENTS_MAX + 1);
     assert_eq!(read_of(format!("{begin}{items}\"a\"]}}}}]}}").as_bytes()), Err(DocumentError::TooManyStatements));
 }
@@ -82,8 +84,17 @@ fn known_hostile_documents_get_clear_errors() {
         (String::new(), "not JSON"),
         ("{\"payloadType\":\"application/vnd.in-toto+json\"}".into(), "payload"),
         ("{\"bomFormat\":{},\"spdxVersion\":[]}".into(), "neither CycloneDX"),
-        ("{\"bomFormat\":\"CycloneDX\",\"specVersion\":\"1.6\",\"components\":[{\"name\":\"a\\u0000\"}]}".into(), "control characters"),
-        (format!("{{\"bomFormat\":\"CycloneDX\",\"specVersion\":\"1.6\",\"components\":[{{\"name\":\"{}\"}}]}}", "a".repeat(2_000)), "longer than"),
+        (
+            "{\"bomFormat\":\"CycloneDX\",\"specVersion\":\"1.6\",\"components\":[{\"name\":\"a\\u0000\"}]}".into(),
+            "control characters",
+        ),
+        (
+            format!(
+                "{{\"bomFormat\":\"CycloneDX\",\"specVersion\":\"1.6\",\"components\":[{{\"name\":\"{}\"}}]}}",
+                "a".repeat(2_000)
+            ),
+            "longer than",
+        ),
     ] {
         let error = read_of(document.as_bytes()).unwrap_err().to_string();
         assert!(error.contains(expected), "{}: {error}", document.chars().take(80).collect::<String>());

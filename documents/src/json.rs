@@ -6,9 +6,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::error::DocumentError;
-use crate::limits::{
-    DEPTH_MAX, DOCUMENT_MAX_BYTES, FIELDS_MAX, KEPT_TEXT_MAX_BYTES, NUMBER_MAX_CHARS, TEXT_MAX_BYTES,
-};
+use crate::limits::{DEPTH_MAX, DOCUMENT_MAX_BYTES, FIELDS_MAX, KEPT_TEXT_MAX_BYTES, NUMBER_MAX_CHARS, TEXT_MAX_BYTES};
 
 /// Fields of an object that are compared one by one; more of them are hashed.
 const FEW_FIELDS: usize = 16;
@@ -225,7 +223,8 @@ impl<'a> Reader<'a> {
             return Ok(Cow::Borrowed(&self.text[begin..end]));
         }
         let quoted = &self.text[begin - 1..=end];
-        let text = serde_json::from_str(quoted).map_err(|_| DocumentError::NotJson { at: begin, expected: "a text" })?;
+        let text =
+            serde_json::from_str(quoted).map_err(|_| DocumentError::NotJson { at: begin, expected: "a text" })?;
         Ok(Cow::Owned(text))
     }
 
@@ -301,9 +300,42 @@ mod tests {
     #[test]
     fn json_is_what_the_usual_library_says_it_is() {
         for text in [
-            "{}", "[]", "null", "true", "false", "\"\"", "0", "-0.5e+3", "[1,2 , 3]", "{\"a\":{\"b\":[{}]}}", "\"\\u00e9\\n\"",
-            "", "{", "[1,]", "{\"a\"}", "{\"a\":1,}", "tru", "nul", "01", "1.", ".5", "1e", "-", "+1", "\"\\x\"", "\"\\", "\"\n\"",
-            "\"\\ud800\"", "[1 2]", "{} x", "{a:1}", "'a'", "NaN", "[", "]", "\u{feff}[]",
+            "{}",
+            "[]",
+            "null",
+            "true",
+            "false",
+            "\"\"",
+            "0",
+            "-0.5e+3",
+            "[1,2 , 3]",
+            "{\"a\":{\"b\":[{}]}}",
+            "\"\\u00e9\\n\"",
+            "",
+            "{",
+            "[1,]",
+            "{\"a\"}",
+            "{\"a\":1,}",
+            "tru",
+            "nul",
+            "01",
+            "1.",
+            ".5",
+            "1e",
+            "-",
+            "+1",
+            "\"\\x\"",
+            "\"\\",
+            "\"\n\"",
+            "\"\\ud800\"",
+            "[1 2]",
+            "{} x",
+            "{a:1}",
+            "'a'",
+            "NaN",
+            "[",
+            "]",
+            "\u{feff}[]",
         ] {
             let library: Result<serde_json::Value, _> = serde_json::from_str(text.trim_start_matches(BYTE_ORDER_MARK));
             assert_eq!(checked(text).is_ok(), library.is_ok(), "{text}: {:?}", checked(text));

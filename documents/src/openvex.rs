@@ -128,7 +128,8 @@ impl OpenVex {
                         _ => reader.skip(),
                     })?,
                     "hashes" => reader.object(|reader, field| {
-                        let value = if reader.is_text() { reader.text(FIELD)? } else { reader.skip().map(|()| None)? };
+                        let value =
+                            if reader.is_text() { reader.text(FIELD)? } else { reader.skip().map(|()| None)? };
                         product.sha256 = product.sha256.or(value.and_then(|value| sha256_of(field, &value)));
                         Ok(())
                     })?,
@@ -211,7 +212,12 @@ fn time(text: Option<&str>) -> Option<DateTime<Utc>> {
 /// A free text, as much of it as is kept.
 fn shortened(text: &str) -> String {
     const SHOWN_CHARS: usize = 250;
-    text.chars().map(|char| if char.is_control() { ' ' } else { char }).take(SHOWN_CHARS).collect::<String>().trim().to_owned()
+    text.chars()
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .take(SHOWN_CHARS)
+        .collect::<String>()
+        .trim()
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -238,7 +244,10 @@ mod tests {
         );
         let openssl = Some("pkg:generic/openssl".to_owned());
         let named = about(&text, Some("pkg:generic/fw@1")).unwrap();
-        assert_eq!(named, [("CVE-2026-1".into(), "affected", openssl.clone()), ("GHSA-AAAA".into(), "affected", openssl)]);
+        assert_eq!(
+            named,
+            [("CVE-2026-1".into(), "affected", openssl.clone()), ("GHSA-AAAA".into(), "affected", openssl)]
+        );
         assert_eq!(about(&text, None).unwrap(), [("CVE-2026-2".into(), "not_affected", None)], "by its digest");
         assert_eq!(about(&text, Some("fourth")), Err(DocumentError::UnknownProduct));
         let without = text.replace(&digest.to_string(), &Sha256Digest::of(b"").to_string());
@@ -248,7 +257,9 @@ mod tests {
     #[test]
     fn the_latest_statement_counts_and_the_worst_of_one_time() {
         let said = |status: &str, at: &str| {
-            format!(r#"{{"vulnerability":"CVE-1","status":"{status}","impact_statement":"x","timestamp":"{at}","products":["p"]}}"#)
+            format!(
+                r#"{{"vulnerability":"CVE-1","status":"{status}","impact_statement":"x","timestamp":"{at}","products":["p"]}}"#
+            )
         };
         let both = |one: String, other: String| {
             let text = format!(r#"{{"statements":[{one},{other}]}}"#);

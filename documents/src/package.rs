@@ -30,7 +30,8 @@ impl FromStr for Package {
         url.without_version().clear_qualifiers().without_subpath();
         let name = url.to_string();
         let is_printable = |text: &str| !text.chars().any(char::is_control);
-        let is_kept = is_printable(&name) && version.as_deref().is_none_or(is_printable) && name.len() <= 3 * KEPT_TEXT_MAX_BYTES;
+        let is_kept =
+            is_printable(&name) && version.as_deref().is_none_or(is_printable) && name.len() <= 3 * KEPT_TEXT_MAX_BYTES;
         if is_kept { Ok(Self { name, version }) } else { Err(InvalidPackage) }
     }
 }
@@ -61,7 +62,9 @@ mod tests {
 
     #[test]
     fn what_is_no_package_url_is_refused() {
-        for text in ["", "npm/a@1", "pkg:", "pkg:npm", "pkg:npm/", "pkg:/a", "https://a/b", "pkg:npm/a\u{0}b", "pkg:npm/%ff"] {
+        for text in
+            ["", "npm/a@1", "pkg:", "pkg:npm", "pkg:npm/", "pkg:/a", "https://a/b", "pkg:npm/a\u{0}b", "pkg:npm/%ff"]
+        {
             assert_eq!(text.parse::<Package>(), Err(InvalidPackage), "{text:?}");
         }
         assert!(format!("pkg:npm/{}", "a".repeat(KEPT_TEXT_MAX_BYTES)).parse::<Package>().is_err());

@@ -141,7 +141,9 @@ mod tests {
 
     fn enveloped(statement: &str) -> Read<(DocumentFormat, Provenance)> {
         let payload = STANDARD.encode(statement);
-        let envelope = format!(r#"{{"payloadType":"{PAYLOAD_TYPE}","payload":"{payload}","signatures":[{{"keyid":"x","sig":"c2ln"}}]}}"#);
+        let envelope = format!(
+            r#"{{"payloadType":"{PAYLOAD_TYPE}","payload":"{payload}","signatures":[{{"keyid":"x","sig":"c2ln"}}]}}"#
+        );
         let sha256 = Sha256Digest::of(b"image");
         read(envelope.as_bytes(), Question { sha256: &sha256, product: None })
     }
@@ -155,7 +157,8 @@ mod tests {
 
     #[test]
     fn a_statement_about_the_firmware_is_read_with_what_was_signed() {
-        let v1 = statement(b"image", "https://slsa.dev/provenance/v1", r#"{"runDetails":{"builder":{"id":"https://ci"}}}"#);
+        let v1 =
+            statement(b"image", "https://slsa.dev/provenance/v1", r#"{"runDetails":{"builder":{"id":"https://ci"}}}"#);
         let (format, provenance) = enveloped(&v1).unwrap();
         assert_eq!((format, provenance.builder.as_deref()), (DocumentFormat::SlsaV1, Some("https://ci")));
         let signed = String::from_utf8(provenance.signed).unwrap();

@@ -34,7 +34,11 @@ impl Components {
     pub(crate) fn add(&mut self, name: String, version: Option<String>, url: Option<&str>) {
         let package: Option<Package> = url.and_then(|url| url.parse().ok());
         let (package, packaged) = package.map_or((None, None), |package| (Some(package.name), package.version));
-        self.different.insert(Component { package, name, version: packaged.or(version).filter(|text| !text.is_empty()) });
+        self.different.insert(Component {
+            package,
+            name,
+            version: packaged.or(version).filter(|text| !text.is_empty()),
+        });
     }
 
     pub(crate) fn all(self) -> Vec<Component> {

@@ -27,7 +27,9 @@ impl VexStatus {
     }
 
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Fixed, Self::NotAffected, Self::UnderInvestigation, Self::Affected].into_iter().find(|one| one.word() == word)
+        [Self::Fixed, Self::NotAffected, Self::UnderInvestigation, Self::Affected]
+            .into_iter()
+            .find(|one| one.word() == word)
     }
 }
 

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 pub use document::{
-    DOCUMENTS_MAX, DocumentFormat, DocumentKind, DocumentPolicy, FirmwareDocument, FirmwarePolicy, Lack, document_object_name,
+    DOCUMENTS_MAX, DocumentFormat, DocumentKind, DocumentPolicy, FirmwareDocument, FirmwarePolicy, Lack,
+    document_object_name,
 };
 pub use metadata::{FirmwareBytes, FirmwareMetadata, UpdateType};
 pub use signature::{FirmwareSignature, KeyFingerprint, SIGNATURES_MAX, SignaturePolicy, SignatureScheme};
@@ -303,6 +304,9 @@ impl Firmware {
         document: &FirmwareDocument,
         replaces: Option<DocumentId>,
     ) -> Result<Vec<FirmwareEvent>, Rejection> {
+        if self.has_document(document.id) {
+            return Ok(vec![]);
+        }
         let known = self.documents.iter().find(|known| known.is_same(document));
         if known.is_some_and(|known| replaces.is_none_or(|replaces| replaces == known.id)) {
             return Ok(vec![]);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use domain::device::{CommandState, Desired, Device, Phase, Update};
-use domain::firmware::{Firmware, FirmwareSignature, FirmwarePolicy};
+use domain::firmware::{Firmware, FirmwarePolicy, FirmwareSignature};
 use domain::tenant::Tenant;
 use domain::{Key, TenantId};
 use event_store::{EventStore, StoreError};

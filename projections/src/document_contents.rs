@@ -135,7 +135,8 @@ pub async fn unread(db: &Db, limit: usize) -> Result<Vec<Unread>, DbError> {
     .fetch_all(&mut *tx.0)
     .await?;
     let read = |(tenant, firmware, sha256, document): (String, String, String, serde_json::Value)| {
-        let sha256 = Sha256Digest::from_hex(&sha256).ok_or_else(|| DbError::Invalid("a digest of a firmware".to_owned()))?;
+        let sha256 =
+            Sha256Digest::from_hex(&sha256).ok_or_else(|| DbError::Invalid("a digest of a firmware".to_owned()))?;
         Ok(Unread {
             tenant: parse(tenant)?,
             firmware: firmware.parse().map_err(|error: domain::ids::InvalidId| DbError::Invalid(error.to_string()))?,

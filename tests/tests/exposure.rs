@@ -16,7 +16,12 @@ use crate::world::{MODEL, ManualDevice, World};
 const CVE: &str = "CVE-2022-3602";
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
-async fn add(api: &ApiClient, firmware: &str, document: impl Into<Vec<u8>>, more: &[(&'static str, &str)]) -> (u16, Value) {
+async fn add(
+    api: &ApiClient,
+    firmware: &str,
+    document: impl Into<Vec<u8>>,
+    more: &[(&'static str, &str)],
+) -> (u16, Value) {
     let mut form = Form::new().part("document", Part::bytes(document.into()).file_name("document.json"));
     for (name, value) in more {
         form = form.text(*name, (*value).to_owned());
@@ -61,10 +66,11 @@ fn run(program: &str, arguments: &[&str], directory: &Path) -> Vec<u8> {
 
 /// A provenance of the bytes with this digest in an envelope that OpenSSL has signed.
 fn provenance(sha256: &str, directory: &Path) -> String {
-    let statement = json!({"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://slsa.dev/provenance/v1",
+    let statement =
+        json!({"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://slsa.dev/provenance/v1",
         "subject": [{"name": "fw", "digest": {"sha256": sha256}}],
         "predicate": {"buildDefinition": {}, "runDetails": {"builder": {"id": "https://ci.acme.example"}}}})
-    .to_string();
+        .to_string();
     let signed = format!("DSSEv1 {} {PAYLOAD_TYPE} {} {statement}", PAYLOAD_TYPE.len(), statement.len());
     std::fs::write(directory.join("signed"), signed).unwrap();
     let sign = ["pkeyutl", "-sign", "-rawin", "-inkey", "key.pem", "-in", "signed", "-out", "signature"];
@@ -93,7 +99,10 @@ async fn documents_that_are_hostile_are_refused(api: &ApiClient, firmware: &str)
         (b"PK\x03\x04zip".to_vec(), "compressed"),
         (format!("{begin}{}", "[".repeat(1_000_000)).into_bytes(), "nested deeper"),
         (format!("{{\"x\":{}", "[".repeat(1_000_000)).into_bytes(), "nested deeper"),
-        (format!("{begin}{}{{\"name\":\"a\"}}]}}", "{\"name\":\"a\"},".repeat(100_000)).into_bytes(), "100000 components"),
+        (
+            format!("{begin}{}{{\"name\":\"a\"}}]}}", "{\"name\":\"a\"},".repeat(100_000)).into_bytes(),
+            "100000 components",
+        ),
         (b"{\"bomFormat\":\"CycloneDX\",\"bomFormat\":\"CycloneDX\"}".to_vec(), "given twice"),
         (format!("{{\"n\":{}}}", "9".repeat(10_000)).into_bytes(), "a number"),
         (b"{\"something\":\"else\"}".to_vec(), "neither CycloneDX"),

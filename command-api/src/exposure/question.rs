@@ -19,8 +19,7 @@ pub(super) fn question(
     }
     let id = |text: &str| vulnerability_id(text).ok_or_else(|| refused("cve", "not a name such as CVE-2022-3602"));
     let vulnerability = cve.map(id).transpose()?;
-    let package: Option<Package> =
-        purl.map(str::parse).transpose().map_err(|error: documents::InvalidPackage| refused("purl", &error.to_string()))?;
+    let package = purl.map(str::parse::<Package>).transpose().map_err(|error| refused("purl", &error.to_string()))?;
     let (package, version) = package.map_or((None, None), |package| (Some(package.name), package.version));
     let now = clock::now();
     if at.is_some_and(|at| at > now) {
@@ -36,7 +35,9 @@ mod tests {
     #[test]
     fn a_question_names_a_vulnerability_or_a_package() {
         let asked = |cve, purl| question(cve, purl, None);
-        assert!(asked(None, None).is_err() && asked(Some("two words"), None).is_err() && asked(None, Some("x")).is_err());
+        assert!(
+            asked(None, None).is_err() && asked(Some("two words"), None).is_err() && asked(None, Some("x")).is_err()
+        );
         let both = asked(Some("cve-2022-3602"), Some("pkg:generic/openssl@3.0.6?arch=x")).unwrap();
         assert_eq!(both.vulnerability.as_deref(), Some("CVE-2022-3602"));
         assert_eq!((both.package.as_deref(), both.version.as_deref()), (Some("pkg:generic/openssl"), Some("3.0.6")));

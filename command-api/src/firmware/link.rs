@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use domain::Key;
-use domain::firmware::{Firmware, FirmwareStatus, FirmwarePolicy};
+use domain::firmware::{Firmware, FirmwarePolicy, FirmwareStatus};
 use runtime::clock;
 use serde::Serialize;
 use utoipa::ToSchema;

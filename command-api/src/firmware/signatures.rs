@@ -89,7 +89,9 @@ impl SignatureRequest {
             self.key.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(&fingerprint.short_id()))
         });
         let mut keys = keys.filter_map(|(fingerprint, key)| Some((*fingerprint, key.public_key.parse().ok()?)));
-        let (key, _) = keys.find(|(_, key)| is_by(key)).ok_or_else(|| untrusted("it is not a signature of this firmware by a key that the tenant trusts"))?;
+        let (key, _) = keys
+            .find(|(_, key)| is_by(key))
+            .ok_or_else(|| untrusted("it is not a signature of this firmware by a key that the tenant trusts"))?;
         Ok(FirmwareSignature { scheme: self.scheme, key, signature: self.stored().map_err(invalid)? })
     }
 

@@ -4,8 +4,8 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use domain::firmware::KeyFingerprint;
 use domain::{
-    Actor, ApiKeyId, CampaignId, CredentialId, DeviceId, DocumentId, FirmwareId, FuotaDeploymentId, GroupId, RegistrationTokenId,
-    TenantId, UpdateId,
+    Actor, ApiKeyId, CampaignId, CredentialId, DeviceId, DocumentId, FirmwareId, FuotaDeploymentId, GroupId,
+    RegistrationTokenId, TenantId, UpdateId,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;

@@ -74,19 +74,18 @@ impl TenantAmendment {
             require_signatures,
             require_sbom,
             require_provenance,
-        } =
-            self.rules.unwrap_or_default();
+        } = self.rules.unwrap_or_default();
         TenantPatch {
             name,
             quotas: QuotasPatch { devices, firmware_bytes, campaigns, requests_per_minute },
             rules: TenantRulesPatch {
-            require_reason,
-            require_approval,
-            require_digest_report,
-            require_signatures,
-            require_sbom,
-            require_provenance,
-        },
+                require_reason,
+                require_approval,
+                require_digest_report,
+                require_signatures,
+                require_sbom,
+                require_provenance,
+            },
         }
     }
 }

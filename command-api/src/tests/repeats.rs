@@ -97,8 +97,7 @@ async fn a_start_although_its_plan_is_another_by_now() {
     let tenant = TenantId::new("acme").unwrap();
     let firmware_id: FirmwareId = firmware.parse().unwrap();
     let firmware = api.store.load(&Key::<Firmware>::new(&tenant, &firmware_id)).await.unwrap();
-    let snapshot =
-        Box::new(firmware.aggregate.snapshot_for_new_work(firmware_id, &FirmwarePolicy::default()).unwrap());
+    let snapshot = Box::new(firmware.aggregate.snapshot_for_new_work(firmware_id, &FirmwarePolicy::default()).unwrap());
     let command = CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: snapshot, expected: None };
     let route = "POST /campaigns/{campaign_id}/start";
     let command_id = CommandId::derive(&["http", "acme", "user:42", route, "k"]);
@@ -304,8 +303,7 @@ async fn commands_to_a_campaign_under_way() {
     let id = api.post("/campaigns", wanted).await.body["campaign_id"].as_str().unwrap().to_owned();
     let (tenant, firmware_id) = (TenantId::new("acme").unwrap(), firmware.parse::<FirmwareId>().unwrap());
     let firmware = api.store.load(&Key::<Firmware>::new(&tenant, &firmware_id)).await.unwrap();
-    let snapshot =
-        Box::new(firmware.aggregate.snapshot_for_new_work(firmware_id, &FirmwarePolicy::default()).unwrap());
+    let snapshot = Box::new(firmware.aggregate.snapshot_for_new_work(firmware_id, &FirmwarePolicy::default()).unwrap());
     let command = CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: snapshot, expected: None };
     let request = Request::new(CommandId(Uuid::from_u128(8)), Actor::new("user:42").unwrap(), command);
     api.store.execute(&Key::<Campaign>::new(&tenant, &id.parse::<CampaignId>().unwrap()), request).await.unwrap();

@@ -140,9 +140,8 @@ impl DocumentPolicy {
     fn lack(&self, documents: &[FirmwareDocument]) -> Option<Lack> {
         let has_sbom = || documents.iter().any(|document| document.kind() == DocumentKind::Sbom);
         let is_trusted = |document: &FirmwareDocument| document.key.is_some_and(|key| self.trusted.contains(&key));
-        let has_provenance = || {
-            documents.iter().any(|document| document.kind() == DocumentKind::Provenance && is_trusted(document))
-        };
+        let has_provenance =
+            || documents.iter().any(|document| document.kind() == DocumentKind::Provenance && is_trusted(document));
         match self {
             Self { sbom: true, .. } if !has_sbom() => Some(Lack::Sbom),
             Self { provenance: true, .. } if !has_provenance() => Some(Lack::Provenance),
@@ -189,7 +188,8 @@ mod tests {
             ..FirmwarePolicy::default()
         };
         let sbom = document(DocumentFormat::Spdx23, None);
-        let (built, forged) = (document(DocumentFormat::SlsaV1, Some("one")), document(DocumentFormat::SlsaV02, Some("two")));
+        let (built, forged) =
+            (document(DocumentFormat::SlsaV1, Some("one")), document(DocumentFormat::SlsaV02, Some("two")));
         let lack = |policy: FirmwarePolicy, documents: &[FirmwareDocument]| policy.lack(&[], documents);
         assert_eq!(lack(policy(false, false), &[]), None);
         assert_eq!(lack(policy(true, true), std::slice::from_ref(&built)), Some(Lack::Sbom));

@@ -99,10 +99,8 @@ pub(super) async fn count(tx: &mut ReadTx, query: &ExposureQuery, judged: &Judge
          SELECT severity, count(*) FROM worst GROUP BY severity
          UNION ALL SELECT -1, count(*) FROM fixed UNION ALL SELECT -2, count(*) FROM everybody"
     );
-    let rows: Vec<(i32, i64)> = exposed!(sqlx::query_as(&sql), verdicts, query)
-        .bind(Exposure::Affected as i32)
-        .fetch_all(&mut *tx.0)
-        .await?;
+    let rows: Vec<(i32, i64)> =
+        exposed!(sqlx::query_as(&sql), verdicts, query).bind(Exposure::Affected as i32).fetch_all(&mut *tx.0).await?;
     let of = |severity: i32| rows.iter().find(|(found, _)| *found == severity).map_or(0, |(_, count)| *count as u64);
     let [affected, under_investigation, not_affected] =
         [Exposure::Affected, Exposure::UnderInvestigation, Exposure::NotAffected].map(|exposure| of(exposure as i32));
@@ -183,8 +181,8 @@ pub(super) async fn ran_fix(
            JOIN devices d ON d.device_id = h.device_id AND d.device_model = f.device_model
          ), changes AS (
            SELECT (h.at AT TIME ZONE 'UTC')::date AS day,
-             EXISTS (SELECT FROM fix f WHERE f.device_model = t.device_model AND f.component = h.component AND f.version = h.to_version)::int
-             - EXISTS (SELECT FROM fix f WHERE f.device_model = t.device_model AND f.component = h.component AND f.version = h.from_version)::int
+             (EXISTS (SELECT FROM fix f WHERE f.device_model = t.device_model AND f.component = h.component AND f.version = h.to_version))::int
+             - (EXISTS (SELECT FROM fix f WHERE f.device_model = t.device_model AND f.component = h.component AND f.version = h.from_version))::int
              AS change
            FROM takers t JOIN device_firmware_history h ON h.device_id = t.device_id AND h.component = t.component AND h.at <= $4
          )

@@ -64,11 +64,13 @@ pub(super) async fn judge(tx: &mut ReadTx, query: &ExposureQuery) -> Result<Judg
 
 impl Contents {
     async fn read(tx: &mut ReadTx, query: &ExposureQuery, rows: &[FirmwareRow]) -> Result<Self, DbError> {
-        let ids: Vec<String> = rows.iter().flat_map(|row| &row.documents).map(|document| document.id.to_string()).collect();
-        let read: Vec<String> = sqlx::query_scalar("SELECT document_id FROM document_contents WHERE document_id = ANY ($1)")
-            .bind(&ids)
-            .fetch_all(&mut *tx.0)
-            .await?;
+        let ids: Vec<String> =
+            rows.iter().flat_map(|row| &row.documents).map(|document| document.id.to_string()).collect();
+        let read: Vec<String> =
+            sqlx::query_scalar("SELECT document_id FROM document_contents WHERE document_id = ANY ($1)")
+                .bind(&ids)
+                .fetch_all(&mut *tx.0)
+                .await?;
         let said: Vec<(String, String, Option<String>)> = sqlx::query_as(
             "SELECT document_id, status, justification FROM document_statements
              WHERE vulnerability = $1 AND (package IS NULL OR $2::text IS NULL OR package = $2) ORDER BY document_id, number",

@@ -61,7 +61,11 @@ async fn contents_that_are_missing_are_found_and_stored_again() {
         let answer = report(&mut tx, &asked(None, "3.0.6")).await.unwrap();
         assert_eq!((answer.counts.affected, answer.unread_documents, answer.firmware[0].devices), (1, 0, 1));
         assert_eq!(report(&mut tx, &asked(None, "3.0.7")).await.unwrap().counts.not_affected, 1);
-        assert_eq!(report(&mut tx, &asked(Some("CVE-1"), "3.0.7")).await.unwrap().counts.affected, 1, "a VEX goes first");
+        assert_eq!(
+            report(&mut tx, &asked(Some("CVE-1"), "3.0.7")).await.unwrap().counts.affected,
+            1,
+            "a VEX goes first"
+        );
         drop(tx);
         forget(&world.db, &world.tenant, sbom.id).await.unwrap();
         assert_eq!(unread(&world.db, 10).await.unwrap()[0].document, sbom);

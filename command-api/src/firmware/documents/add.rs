@@ -7,7 +7,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use documents::{Content, Document};
 use domain::firmware::{Firmware, FirmwareCommand, FirmwareDocument};
-use domain::{DocumentId, Key, Rejection};
+use domain::ids::name_based_uuid;
+use domain::values::Sha256Digest;
+use domain::{DocumentId, FirmwareId, Key, Rejection};
 use utoipa::ToSchema;
 
 use super::incoming::{Parts, content_of, described, refused, signer};
@@ -71,7 +73,9 @@ pub(crate) async fn add_document(
     let read = content_of(bytes.clone(), image.sha256, product.clone()).await?;
     let document = read.map_err(|error| refused(&error))?;
     let signer = signer(&document.content, &*app.tenants.get(tenant).await?)?;
-    let new = DocumentId(envelope.new_id(&caller));
+    // Of the bytes, too: the same key with other bytes must not meet what is stored.
+    let of = [envelope.new_id(&caller).to_string(), Sha256Digest::of(&bytes).to_string()];
+    let new = DocumentId(name_based_uuid(&[of[0].as_str(), of[1].as_str()]));
     let described = described(new, &bytes, &document, signer, (filename, product));
     let command = FirmwareCommand::AddDocument { document: Box::new(described.clone()), replaces };
     let would_be = app.command(&caller, &envelope.as_dry_run(), &key, command.clone(), None).await?;
@@ -83,10 +87,10 @@ pub(crate) async fn add_document(
     }
     stored::put(&app, tenant, id, new, bytes).await?;
     let outcome = app.command(&caller, &envelope, &key, command, None).await;
-    // After a failure the event may have been stored all the same; the next start decides.
+    // After another failure the event may have been stored all the same; the next start decides.
     let is_refused = outcome.as_ref().is_err_and(|problem| problem.status().is_client_error());
     if is_refused || outcome.as_ref().is_ok_and(|done| !done.aggregate.has_document(new)) {
-        stored::remove(&app, tenant, id, new).await;
+        discard(&app, &key, id, new).await;
     }
     let done = outcome?;
     if done.aggregate.has_document(new) {
@@ -98,14 +102,28 @@ pub(crate) async fn add_document(
     reply(id, &described, &document, &done)
 }
 
+/// Removes bytes that the firmware doesn't have. The log decides: the same request may have stored them before.
+async fn discard(app: &App, key: &Key<Firmware>, firmware: FirmwareId, document: DocumentId) {
+    match app.store.load_fresh(key).await {
+        Ok(loaded) if !loaded.aggregate.has_document(document) => {
+            stored::remove(app, key.tenant(), firmware, document).await;
+        }
+        Ok(_) => {}
+        Err(error) => {
+            tracing::warn!(document.id = %document, %error, "A document that was refused stays until the next start.")
+        }
+    }
+}
+
 fn reply(
-    firmware: domain::FirmwareId,
+    firmware: FirmwareId,
     sent: &FirmwareDocument,
     document: &Document,
     done: &Done<Firmware>,
 ) -> Result<Response, Problem> {
     let known = done.aggregate.documents.iter();
-    let known = known.rev().find(|known| known.id == sent.id || (known.sha256, &known.product) == (sent.sha256, &sent.product));
+    let known =
+        known.rev().find(|known| known.id == sent.id || (known.sha256, &known.product) == (sent.sha256, &sent.product));
     let shown = known.unwrap_or(sent);
     let entries = match &document.content {
         Content::Sbom(components) => Some(components.len() as u64),
@@ -120,7 +138,9 @@ fn warnings(content: &Content) -> Vec<String> {
     match content {
         Content::Sbom(components) => match components.iter().filter(|component| component.package.is_none()).count() {
             0 => vec![],
-            nameless => vec![format!("{nameless} components have no valid package URL: no question by purl finds them")],
+            nameless => {
+                vec![format!("{nameless} components have no valid package URL: no question by purl finds them")]
+            }
         },
         Content::Vex(statements) if statements.is_empty() => vec!["it says nothing of the firmware".to_owned()],
         Content::Vex(_) | Content::Provenance(_) => vec![],

@@ -50,7 +50,9 @@ pub(super) async fn remove(app: &App, tenant: &TenantId, firmware: FirmwareId, d
 async fn delete(objects: &Arc<dyn ObjectStore>, path: &ObjectPath) {
     match objects.delete(path).await {
         Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-        Err(error) => tracing::warn!(object = %path, %error, "A document that no firmware has stays until the next start."),
+        Err(error) => {
+            tracing::warn!(object = %path, %error, "A document that no firmware has stays until the next start.")
+        }
     }
 }
 
@@ -98,7 +100,9 @@ mod tests {
         let (firmware, document) = (FirmwareId(Uuid::from_u128(7)), DocumentId(Uuid::from_u128(8)));
         let path = path_of(&acme, firmware, document);
         assert_eq!(parsed(&path), Some((acme, firmware, document)));
-        for other in ["acme", "acme/x/documents/y", &format!("{path}/more"), &path.to_string().replace("documents", "d")] {
+        for other in
+            ["acme", "acme/x/documents/y", &format!("{path}/more"), &path.to_string().replace("documents", "d")]
+        {
             assert_eq!(parsed(&ObjectPath::from(other)), None, "{other}");
         }
     }
