@@ -7,6 +7,7 @@ use documents::Content;
 use domain::{DocumentId, FirmwareId, TenantId};
 use projections::DbError;
 use projections::document_contents::{self, Unread};
+use tokio::sync::oneshot;
 
 use super::incoming::content_of;
 use super::stored;
@@ -32,18 +33,24 @@ pub(super) async fn drop_document(app: &App, tenant: &TenantId, firmware: Firmwa
     }
 }
 
-/// Reads documents that have not been read, until the process stops.
-pub(crate) async fn keep_reading(app: App) {
+/// Reads documents that have not been read, until the process has served its last request.
+pub(crate) async fn keep_reading(app: App, mut served: oneshot::Receiver<()>) {
     let mut failing = false;
     loop {
-        let outcome = read_some(&app).await;
+        let outcome = tokio::select! {
+            _ended = &mut served => return,
+            outcome = read_some(&app) => outcome,
+        };
         if let Err(error) = &outcome
             && !failing
         {
             tracing::info!(%error, "Documents can't be read now.");
         }
         failing = outcome.is_err();
-        tokio::time::sleep(READ_INTERVAL).await;
+        tokio::select! {
+            _ended = &mut served => return,
+            () = tokio::time::sleep(READ_INTERVAL) => {}
+        }
     }
 }
 
