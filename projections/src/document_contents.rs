@@ -134,32 +134,39 @@ pub async fn unread(db: &Db, limit: usize) -> Result<Vec<Unread>, DbError> {
     .bind(limit as i64)
     .fetch_all(&mut *tx.0)
     .await?;
-    let read = |(tenant, firmware, sha256, document): (String, String, String, serde_json::Value)| {
-        let sha256 =
-            Sha256Digest::from_hex(&sha256).ok_or_else(|| DbError::Invalid("a digest of a firmware".to_owned()))?;
-        Ok(Unread {
-            tenant: parse(tenant)?,
-            firmware: firmware.parse().map_err(|error: domain::ids::InvalidId| DbError::Invalid(error.to_string()))?,
-            sha256,
-            document: serde_json::from_value(document)?,
-        })
-    };
+    let read =
+        |(tenant, firmware, sha256, document): (String, String, String, serde_json::Value)| -> Result<Unread, DbError> {
+            let sha256 =
+                Sha256Digest::from_hex(&sha256).ok_or_else(|| DbError::Invalid("a digest of a firmware".to_owned()))?;
+            Ok(Unread {
+                tenant: parse(tenant)?,
+                firmware: firmware
+                    .parse()
+                    .map_err(|error: domain::ids::InvalidId| DbError::Invalid(error.to_string()))?,
+                sha256,
+                document: serde_json::from_value(document)?,
+            })
+        };
     rows.into_iter().map(read).collect()
 }
 
 /// Removes what documents say that no firmware has any more.
 pub async fn remove_stray(db: &Db) -> Result<(), DbError> {
-    let mut tx = db.write("public").await?;
+    let mut tx = db.read_all().await?;
     let stray: Vec<(String, String)> = sqlx::query_as(
-        "SELECT c.tenant, c.document_id FROM document_contents c
-         WHERE c.read_at < now() - make_interval(mins => $1) AND NOT EXISTS (
-           SELECT FROM firmware f WHERE f.tenant = c.tenant AND f.documents @> jsonb_build_array(jsonb_build_object('id', c.document_id)))
+        "SELECT tenant, document_id FROM document_contents WHERE read_at < now() - make_interval(mins => $1)
+         EXCEPT SELECT f.tenant, d.value->>'id' FROM firmware f CROSS JOIN LATERAL jsonb_array_elements(f.documents) d
          LIMIT $2",
     )
     .bind(STRAY_MINUTES)
     .bind(STRAY_MAX)
-    .fetch_all(&mut *tx)
+    .fetch_all(&mut *tx.0)
     .await?;
+    drop(tx);
+    if stray.is_empty() {
+        return Ok(());
+    }
+    let mut tx = db.write("public").await?;
     for (tenant, document) in stray {
         remove(&mut tx, &tenant, &document).await?;
     }
