@@ -270,9 +270,9 @@ enum Added {
 }
 
 impl<'a> Fields<'a> {
-    fn add(&self, name: &Cow<'a, str>) -> Added {
+    fn add(&self, name: &str) -> Added {
         match () {
-            () if self.few.contains(name) || self.many.contains(name) => Added::Twice,
+            () if self.few.iter().any(|known| known == name) || self.many.contains(name) => Added::Twice,
             () if self.few.len() + self.many.len() >= FIELDS_MAX => Added::TooMany,
             () => Added::New,
         }

@@ -54,7 +54,13 @@ pub fn vulnerability_id(text: &str) -> Option<String> {
 
 /// Statements of one document, one for each vulnerability and component: the latest, and the worst of those at one time.
 #[derive(Default)]
-pub(crate) struct Statements(BTreeMap<(String, Option<String>), (Option<DateTime<Utc>>, Statement)>);
+pub(crate) struct Statements(BTreeMap<Subject, Timed>);
+
+/// A vulnerability, and the component if not all of the firmware is meant.
+type Subject = (String, Option<String>);
+
+/// A statement and its time.
+type Timed = (Option<DateTime<Utc>>, Statement);
 
 impl Statements {
     pub(crate) fn add(&mut self, at: Option<DateTime<Utc>>, statement: Statement) {

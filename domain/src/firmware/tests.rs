@@ -161,7 +161,7 @@ fn documents_are_added_replaced_and_removed_also_after_deletion() {
     let other = document(3, "other");
     assert_eq!(add(&firmware, &other, Some(other.id)), Err(Rejection::DocumentUnknown));
     add(&firmware, &other, Some(one.id)).unwrap().iter().for_each(|event| firmware.apply(event));
-    assert_eq!(firmware.documents, [other.clone()]);
+    assert_eq!(firmware.documents, std::slice::from_ref(&other));
     for n in 1..DOCUMENTS_MAX as u128 {
         let more = add(&firmware, &document(100 + n, &n.to_string()), None).unwrap();
         more.iter().for_each(|event| firmware.apply(event));
