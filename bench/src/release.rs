@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use domain::campaign::{Campaign, CampaignCommand, CampaignSpec, Strategy, TargetFilters, WaveSpec};
 use domain::device::FirmwareSnapshot;
-use domain::firmware::{Firmware, FirmwareBytes, FirmwareCommand, FirmwareMetadata, SignaturePolicy, UpdateType};
+use domain::firmware::{Firmware, FirmwareBytes, FirmwareCommand, FirmwareMetadata, FirmwarePolicy, UpdateType};
 use domain::ids::name_based_uuid;
 use domain::values::{Percent, Priority, Sha256Digest, Threshold};
 use domain::{CampaignId, CommandId, CommandOf, Decider, FirmwareId, Key, Sealed};
@@ -38,7 +38,7 @@ impl Fleet {
         let key = Key::<Firmware>::new(&self.tenant, &firmware_id);
         self.operate(&key, register()).await?;
         let firmware = self.store.load_fresh(&key).await?;
-        let facts = firmware.aggregate.snapshot_for_new_work(firmware_id, &SignaturePolicy::default())?;
+        let facts = firmware.aggregate.snapshot_for_new_work(firmware_id, &FirmwarePolicy::default())?;
         let campaign = CampaignId(clock::new_id());
         let batch_size = rate_per_minute.map(|rate| (rate / BATCHES_PER_MINUTE).max(1));
         let spec = CampaignSpec { rate_per_minute, batch_size, ..spec(name, firmware_id)? };

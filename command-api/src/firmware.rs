@@ -1,6 +1,7 @@
 //! Firmware: upload, read, deprecate, withdraw, delete; links to its bytes.
 
 mod delete;
+pub(crate) mod documents;
 pub(crate) mod filename;
 mod get;
 mod history;
@@ -41,6 +42,7 @@ const SWEEP_INTERVAL_MIN: Duration = Duration::from_secs(1);
 pub(crate) async fn sweep(app: &App) {
     incoming::sweep(app).await;
     removal::sweep(app).await;
+    documents::sweep(app).await;
 }
 
 /// Does so once, and looks again and again for what uploads left.

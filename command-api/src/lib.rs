@@ -22,6 +22,7 @@ mod device_commands;
 mod device_registrations;
 mod devices;
 mod download;
+mod exposure;
 mod feed;
 mod fields;
 mod firmware;

@@ -18,8 +18,8 @@ use crate::http::{guard, observe, security_headers};
 use crate::state::App;
 use crate::{
     access, api_keys, audit, auth, campaigns, client_address, dead_letters, device_commands, device_registrations,
-    devices, download, feed, firmware, groups, live, lorawan, members, openapi, registration_tokens, rollbacks,
-    service, sign_in, statistics, tenants, throttle, updates, why,
+    devices, download, exposure, feed, firmware, groups, live, lorawan, members, openapi, registration_tokens,
+    rollbacks, service, sign_in, statistics, tenants, throttle, updates, why,
 };
 
 /// Largest body of an ordinary request, in bytes.
@@ -78,6 +78,10 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(firmware::deprecate_firmware))
         .routes(routes!(firmware::withdraw_firmware))
         .routes(routes!(firmware::sign_firmware))
+        .routes(routes!(firmware::documents::list_documents))
+        .routes(routes!(firmware::documents::get_document, firmware::documents::remove_document))
+        .routes(routes!(exposure::exposure_report))
+        .routes(routes!(exposure::exposed_devices))
         .routes(routes!(campaigns::list_campaigns, campaigns::create_campaign))
         .routes(routes!(
             campaigns::get_campaign,
@@ -146,7 +150,11 @@ fn bulk() -> OpenApiRouter<App> {
 /// Uploads have no time limit.
 fn uploads(max_bytes: u64) -> OpenApiRouter<App> {
     let limit = usize::try_from(max_bytes.saturating_add(UPLOAD_EXTRA_BYTES)).unwrap_or(usize::MAX);
-    OpenApiRouter::new().routes(routes!(firmware::upload_firmware)).layer(DefaultBodyLimit::max(limit))
+    let documents = OpenApiRouter::new()
+        .routes(routes!(firmware::documents::add_document))
+        .layer(DefaultBodyLimit::max(firmware::documents::BODY_MAX_BYTES));
+    let firmware = OpenApiRouter::new().routes(routes!(firmware::upload_firmware)).layer(DefaultBodyLimit::max(limit));
+    firmware.merge(documents)
 }
 
 /// Under `/api/v1`, without a tenant.

@@ -18,6 +18,8 @@ pub async fn serve(listener: HttpListener, state: ApiState, tasks: Tasks) {
     let app = App::new(state, tasks.clone());
     let swept = app.clone();
     tasks.spawn("sweep of the firmware store", firmware::keep_sweeping(swept));
+    let (_reading, read) = oneshot::channel();
+    tasks.spawn("reading of documents", firmware::documents::keep_reading(app.clone(), read));
     // Dropped at the end of this function, so open downloads are still counted while the process drains.
     let (_serving, served) = oneshot::channel();
     tasks.spawn("counts of downloads", download::keep_flushing(app.clone(), served));

@@ -30,6 +30,7 @@ use crate::campaigns::Previews;
 use crate::client_address::TrustedProxies;
 use crate::device_registrations::Limits as RegistrationLimits;
 use crate::download::{Counters, Proofs};
+use crate::firmware::documents::DocumentSlots;
 use crate::http::Problem;
 use crate::http::own_writes::OwnWrites;
 use crate::least_rate::LeastRate;
@@ -201,6 +202,8 @@ pub(crate) struct Shared {
     pub(crate) previews: Previews,
     /// Exports of the audit.
     pub(crate) exports: ExportSlots,
+    /// Documents of firmware.
+    pub(crate) documents: DocumentSlots,
     /// Follows the log for all streams of live messages.
     pub(crate) live: Hub,
     pub(crate) streams: StreamSlots,
@@ -293,6 +296,7 @@ impl App {
             own_writes: OwnWrites::default(),
             previews: Previews::default(),
             exports: ExportSlots::default(),
+            documents: DocumentSlots::default(),
             live,
             streams: StreamSlots::default(),
             registrations: RegistrationLimits::default(),

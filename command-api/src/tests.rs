@@ -10,6 +10,7 @@ mod correlations;
 mod credentials;
 mod deletions;
 mod devices;
+mod documents;
 mod downloads;
 mod examples;
 mod groups;

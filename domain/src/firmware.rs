@@ -1,5 +1,6 @@
 //! The Firmware aggregate: one version for one device model and component. Its bytes live in the object store under their SHA-256.
 
+mod document;
 mod metadata;
 mod signature;
 #[cfg(test)]
@@ -11,12 +12,16 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+pub use document::{
+    DOCUMENTS_MAX, DocumentFormat, DocumentKind, DocumentPolicy, FirmwareDocument, FirmwarePolicy, Lack,
+    document_object_name,
+};
 pub use metadata::{FirmwareBytes, FirmwareMetadata, UpdateType};
 pub use signature::{FirmwareSignature, KeyFingerprint, SIGNATURES_MAX, SignaturePolicy, SignatureScheme};
 
 use crate::decider::Decider;
 use crate::device::{FirmwareSnapshot, Update};
-use crate::ids::{CampaignId, FirmwareId, TenantId};
+use crate::ids::{CampaignId, DocumentId, FirmwareId, TenantId};
 use crate::rejection::Rejection;
 use crate::thread::{Point, Thread};
 use crate::values::Sha256Digest;
@@ -32,6 +37,16 @@ pub enum FirmwareEvent {
     /// A key signed it. Whether the key is trusted is decided when the firmware is to go out.
     #[serde(rename = "firmware.signed")]
     Signed { signature: FirmwareSignature },
+    /// Its bytes were read, and are in the store of objects.
+    #[serde(rename = "firmware.document_added")]
+    DocumentAdded {
+        document: Box<FirmwareDocument>,
+        /// The document in whose place it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<DocumentId>,
+    },
+    #[serde(rename = "firmware.document_removed")]
+    DocumentRemoved { document: DocumentId },
     #[serde(rename = "firmware.deprecated")]
     Deprecated {},
     #[serde(rename = "firmware.withdrawn")]
@@ -55,6 +70,8 @@ crate::event_types!(FirmwareEvent {
     Registered => "firmware.registered" v 1,
     Restored => "firmware.restored" v 1,
     Signed => "firmware.signed" v 1,
+    DocumentAdded => "firmware.document_added" v 1,
+    DocumentRemoved => "firmware.document_removed" v 1,
     Deprecated => "firmware.deprecated" v 1,
     Withdrawn => "firmware.withdrawn" v 1,
     Pinned => "firmware.pinned" v 1,
@@ -75,6 +92,16 @@ pub enum FirmwareCommand {
     /// The sender has checked each signature with its key.
     Sign {
         signatures: Vec<FirmwareSignature>,
+    },
+    /// The sender has read it, and checked the signature of a provenance.
+    AddDocument {
+        document: Box<FirmwareDocument>,
+        /// The document in whose place it is to be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<DocumentId>,
+    },
+    RemoveDocument {
+        document: DocumentId,
     },
     Deprecate,
     Withdraw,
@@ -144,6 +171,9 @@ pub struct Firmware {
     /// In the order in which they came.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signatures: Vec<FirmwareSignature>,
+    /// In the order in which they came. They stay when the firmware is deleted, because devices may still run it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<FirmwareDocument>,
 }
 
 /// The firmware itself.
@@ -167,6 +197,11 @@ impl Firmware {
                 self.content = Some(((**metadata).clone(), bytes.clone()));
             }
             FirmwareEvent::Signed { signature } => self.signatures.push(signature.clone()),
+            FirmwareEvent::DocumentAdded { document, replaces } => {
+                self.documents.retain(|known| Some(known.id) != *replaces);
+                self.documents.push((**document).clone());
+            }
+            FirmwareEvent::DocumentRemoved { document } => self.documents.retain(|known| known.id != *document),
             FirmwareEvent::Deprecated {} => self.status = FirmwareStatus::Deprecated,
             FirmwareEvent::Withdrawn {} => {
                 self.status = FirmwareStatus::Withdrawn;
@@ -182,11 +217,11 @@ impl Firmware {
     pub fn snapshot_for_new_work(
         &self,
         id: FirmwareId,
-        policy: &SignaturePolicy,
+        policy: &FirmwarePolicy,
     ) -> Result<FirmwareSnapshot, Rejection> {
         match (self.status, &self.content) {
             (FirmwareStatus::Active | FirmwareStatus::Deprecated, Some((metadata, bytes))) => {
-                Ok(FirmwareSnapshot { unsigned: policy.refuses(&self.signatures), ..metadata.snapshot(id, bytes) })
+                Ok(FirmwareSnapshot { lack: self.lack(policy), ..metadata.snapshot(id, bytes) })
             }
             (FirmwareStatus::Withdrawn, _) => Err(Rejection::FirmwareWithdrawn),
             (FirmwareStatus::Deleted, _) => Err(Rejection::FirmwareDeleted),
@@ -194,6 +229,11 @@ impl Firmware {
                 Err(Rejection::FirmwareUnknown)
             }
         }
+    }
+
+    /// Why it may not go out in a tenant with this policy.
+    pub fn lack(&self, policy: &FirmwarePolicy) -> Option<Lack> {
+        policy.lack(&self.signatures, &self.documents)
     }
 
     /// Force is for the way back of devices. What a live campaign needs stays: the campaign can be cancelled.
@@ -257,6 +297,39 @@ impl Firmware {
         }
         Ok(new.into_iter().map(|one| FirmwareEvent::Signed { signature: one.clone() }).collect())
     }
+
+    /// The same document again changes nothing.
+    fn add_document(
+        &self,
+        document: &FirmwareDocument,
+        replaces: Option<DocumentId>,
+    ) -> Result<Vec<FirmwareEvent>, Rejection> {
+        if self.has_document(document.id) {
+            return Ok(vec![]);
+        }
+        let known = self.documents.iter().find(|known| known.is_same(document));
+        if known.is_some_and(|known| replaces.is_none_or(|replaces| replaces == known.id)) {
+            return Ok(vec![]);
+        }
+        match replaces {
+            Some(replaces) if !self.has_document(replaces) => return Err(Rejection::DocumentUnknown),
+            Some(_) => {}
+            None if self.documents.len() >= DOCUMENTS_MAX => return Err(Rejection::TooManyDocuments),
+            None => {}
+        }
+        Ok(vec![FirmwareEvent::DocumentAdded { document: Box::new(document.clone()), replaces }])
+    }
+
+    fn remove_document(&self, document: DocumentId) -> Result<Vec<FirmwareEvent>, Rejection> {
+        if !self.has_document(document) {
+            return Err(Rejection::DocumentUnknown);
+        }
+        Ok(vec![FirmwareEvent::DocumentRemoved { document }])
+    }
+
+    pub fn has_document(&self, id: DocumentId) -> bool {
+        self.documents.iter().any(|known| known.id == id)
+    }
 }
 
 impl Decider for Firmware {
@@ -264,7 +337,13 @@ impl Decider for Firmware {
     type Id = FirmwareId;
 
     fn wants_reason(command: &FirmwareCommand) -> bool {
-        matches!(command, FirmwareCommand::Deprecate | FirmwareCommand::Withdraw | FirmwareCommand::Delete(_))
+        matches!(
+            command,
+            FirmwareCommand::Deprecate
+                | FirmwareCommand::Withdraw
+                | FirmwareCommand::Delete(_)
+                | FirmwareCommand::RemoveDocument { .. }
+        )
     }
 
     fn decide(&self, _now: DateTime<Utc>, command: &FirmwareCommand) -> Result<Vec<FirmwareEvent>, Rejection> {
@@ -273,6 +352,9 @@ impl Decider for Firmware {
         match (self.status, command) {
             (_, C::Register { metadata, bytes, signatures }) => self.register(metadata, bytes, signatures),
             (S::Absent, _) => Err(Rejection::FirmwareUnknown),
+            // Of a firmware that is taken away, too: devices may still run it.
+            (_, C::AddDocument { document, replaces }) => self.add_document(document, *replaces),
+            (_, C::RemoveDocument { document }) => self.remove_document(*document),
             (_, C::Unpin { campaign }) if self.pinned_by.contains(campaign) => {
                 Ok(vec![FirmwareEvent::Unpinned { campaign: *campaign }])
             }

@@ -178,6 +178,11 @@ uuid_id!(
     "firmware id"
 );
 uuid_id!(
+    /// A document of a firmware. Each upload has its own.
+    DocumentId,
+    "document id"
+);
+uuid_id!(
     /// A campaign.
     CampaignId,
     "campaign id"

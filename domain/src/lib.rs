@@ -42,8 +42,8 @@ mod words;
 pub use actor::{ActorKind, Person};
 pub use decider::{CommandOf, Decider, Timed};
 pub use ids::{
-    Actor, ApiKeyId, CampaignId, CommandId, CredentialId, DeviceId, DeviceProfileId, FirmwareId, FuotaDeploymentId,
-    GroupId, MemberId, RegistrationTokenId, SecretName, TenantId, UpdateId,
+    Actor, ApiKeyId, CampaignId, CommandId, CredentialId, DeviceId, DeviceProfileId, DocumentId, FirmwareId,
+    FuotaDeploymentId, GroupId, MemberId, RegistrationTokenId, SecretName, TenantId, UpdateId,
 };
 pub use key::{AggregateKey, Key};
 pub use rejection::{Refusal, Rejection, RejectionKind};

@@ -129,6 +129,8 @@ rejections! {
     FirmwareUnknown => Unknown, "firmware_unknown", "no such firmware";
     FirmwareExists { sha256: Sha256Digest } => Conflict, "firmware_exists", "a firmware of this model, component and version exists with other bytes (sha256 {sha256})";
     FirmwareWithdrawn => Conflict, "firmware_withdrawn", "the firmware is withdrawn";
+    DocumentUnknown => Unknown, "document_unknown", "the firmware has no such document";
+    TooManyDocuments => Conflict, "too_many_documents", "the firmware has as many documents as it may: replace or remove one";
     TooManySignatures => Conflict, "too_many_signatures", "the firmware has as many signatures as it may";
     FirmwareDeleted => Conflict, "firmware_deleted", "the firmware is deleted";
     /// Nobody has looked for devices that could go back to it.

@@ -30,6 +30,7 @@ pub use waits::{Wait, waits, waits_before_start};
 pub use what_if::{COURSE_DEVICES_MAX, Course, CourseEnd, Courses, OtherSettings, Stop, WhatIf};
 
 use crate::campaign::{CampaignResult, CampaignSpec, CampaignStatus, Evidence, GateKind, RollbackEvidence};
+use crate::firmware::Lack;
 use crate::ids::DeviceId;
 use crate::ledger::GRANT_DEVICES_MAX;
 
@@ -169,8 +170,8 @@ pub struct RolloutView {
 pub enum KeptBack {
     /// Nothing may be dispatched to devices of its tenant.
     Freeze,
-    /// Its firmware lacks signatures that the tenant asks for.
-    Signatures,
+    /// Its firmware lacks what the tenant asks for.
+    Firmware(Lack),
 }
 
 /// A device that failed in at least one attempt.

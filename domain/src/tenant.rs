@@ -29,7 +29,7 @@ pub use trusted_keys::{REQUIRED_SIGNATURES_MAX, TRUSTED_KEYS_MAX, TrustedKey, Tr
 
 use crate::campaign::Violation;
 use crate::decider::Decider;
-use crate::firmware::{KeyFingerprint, SignaturePolicy};
+use crate::firmware::{DocumentPolicy, FirmwarePolicy, KeyFingerprint};
 use crate::ids::TenantId;
 use crate::rejection::Rejection;
 use crate::sealed::Sealed;
@@ -238,9 +238,13 @@ impl Tenant {
         !self.frozen && self.status() == TenantStatus::Active
     }
 
-    /// Which signatures a firmware needs before it goes out.
-    pub fn signature_policy(&self) -> SignaturePolicy {
-        self.trusted_keys.policy(self.spec.rules.require_signatures)
+    /// What a firmware needs before it goes out.
+    pub fn firmware_policy(&self) -> FirmwarePolicy {
+        let rules = self.spec.rules;
+        let signatures = self.trusted_keys.policy(rules.require_signatures);
+        let trusted = signatures.trusted.clone();
+        let documents = DocumentPolicy { sbom: rules.require_sbom, provenance: rules.require_provenance, trusted };
+        FirmwarePolicy { signatures, documents }
     }
 
     /// Whether its devices may log in. Those of a suspended tenant may: what they report is proof.
@@ -286,7 +290,10 @@ impl Decider for Tenant {
             C::Amend { patch } => {
                 let next = self.spec.patched(patch);
                 checked(&next)?;
-                if next.rules.require_signatures > self.spec.rules.require_signatures {
+                let (now, rules) = (&self.spec.rules, &next.rules);
+                let asks_more = rules.require_signatures > now.require_signatures
+                    || (rules.require_provenance && !now.require_provenance);
+                if asks_more {
                     self.can_be_signed(&next)?;
                 }
                 once(next == self.spec, E::Amended { patch: patch.clone() })
@@ -329,7 +336,8 @@ impl Tenant {
 
     /// More signatures than there are trusted keys would keep everything back.
     fn can_be_signed(&self, spec: &TenantSpec) -> Result<(), Rejection> {
-        let (required, trusted) = (spec.rules.require_signatures, self.trusted_keys.0.len());
+        let required = spec.rules.require_signatures.max(u8::from(spec.rules.require_provenance));
+        let trusted = self.trusted_keys.0.len();
         if usize::from(required) > trusted { Err(Rejection::TooFewTrustedKeys { required, trusted }) } else { Ok(()) }
     }
 }

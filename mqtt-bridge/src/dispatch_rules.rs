@@ -1,12 +1,12 @@
 //! Whether a device is told to begin. It isn't while its tenant lets nothing begin (frozen, suspended, closed), nor with a firmware that lacks
-//! signatures that the tenant asks for. What a device has begun goes on.
+//! signatures or documents that the tenant asks for. What a device has begun goes on.
 //!
 //! `position` is the last known record of the tenant: an older state is not good enough.
 
 use std::sync::Arc;
 
 use domain::device::{CommandState, Desired, Device, Phase, Update};
-use domain::firmware::{Firmware, FirmwareSignature, SignaturePolicy};
+use domain::firmware::{Firmware, FirmwarePolicy, FirmwareSignature};
 use domain::tenant::Tenant;
 use domain::{Key, TenantId};
 use event_store::{EventStore, StoreError};
@@ -43,10 +43,11 @@ pub(crate) async fn rule_on_beginning(
     position: u64,
 ) -> Result<Ruling, StoreError> {
     let state = state_of(store, tenant, position).await?;
-    let policy = state.signature_policy();
-    let signatures = signatures_of(store, tenant, update, &policy).await?;
-    let keeps_back = !state.lets_dispatch() || policy.refuses(&signatures);
-    let signatures = policy.for_devices(&signatures).take(SIGNATURES_IN_COMMAND_MAX).cloned().collect();
+    let policy = state.firmware_policy();
+    let firmware = firmware_of(store, tenant, update, &policy).await?;
+    let keeps_back = !state.lets_dispatch() || firmware.lack(&policy).is_some();
+    let signatures = policy.signatures.for_devices(&firmware.signatures);
+    let signatures = signatures.take(SIGNATURES_IN_COMMAND_MAX).cloned().collect();
     Ok(Ruling { keeps_back, signatures })
 }
 
@@ -69,21 +70,21 @@ async fn state_of(store: &EventStore, tenant: &TenantId, position: u64) -> Resul
     Ok(Arc::clone(&state.aggregate))
 }
 
-/// The signatures of an update's firmware; none if the tenant has no use for them.
-async fn signatures_of(
+/// The firmware of an update, with its signatures and documents; an empty one if the tenant has no use for them.
+async fn firmware_of(
     store: &EventStore,
     tenant: &TenantId,
     update: &Update,
-    policy: &SignaturePolicy,
-) -> Result<Vec<FirmwareSignature>, StoreError> {
-    if policy.required == 0 && policy.trusted.is_empty() {
-        return Ok(vec![]);
+    policy: &FirmwarePolicy,
+) -> Result<Arc<Firmware>, StoreError> {
+    if policy.asks_nothing() && policy.signatures.trusted.is_empty() {
+        return Ok(Arc::default());
     }
     let key = Key::<Firmware>::new(tenant, &update.spec.firmware.firmware_id);
     let known = store.load(&key).await?;
     // Another process may have just added one.
-    let loaded = if policy.refuses(&known.aggregate.signatures) { store.load_fresh(&key).await? } else { known };
-    Ok(loaded.aggregate.signatures.clone())
+    let loaded = if known.aggregate.lack(policy).is_some() { store.load_fresh(&key).await? } else { known };
+    Ok(Arc::clone(&loaded.aggregate))
 }
 
 /// The update whose firmware the device is told to install or to run. A cancel is neither.

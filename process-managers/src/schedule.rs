@@ -4,7 +4,7 @@
 //! passed ends as failed.
 
 use domain::campaign::{Campaign, CampaignCommand, CampaignResult, CampaignStatus, Evidence, PauseCause};
-use domain::firmware::{Firmware, SignaturePolicy};
+use domain::firmware::{Firmware, FirmwarePolicy};
 use domain::ids::name_based_uuid;
 use domain::{CommandId, Key};
 use event_store::{Cause, ExpectedVersion, Request};
@@ -77,7 +77,7 @@ type Step = (&'static str, CampaignCommand, Cause);
 
 async fn start(context: &Context, due: &DueCampaign, version: u64) -> Result<Step, ReconcileError> {
     let firmware = context.store.load_fresh(&Key::<Firmware>::new(&due.tenant, &due.firmware)).await?;
-    let Ok(snapshot) = firmware.aggregate.snapshot_for_new_work(due.firmware, &SignaturePolicy::default()) else {
+    let Ok(snapshot) = firmware.aggregate.snapshot_for_new_work(due.firmware, &FirmwarePolicy::default()) else {
         return withdrawn(context, due).await;
     };
     let plan = name_based_uuid(&["plan", due.tenant.as_str(), &due.campaign.to_string(), &version.to_string()]);

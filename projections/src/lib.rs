@@ -4,7 +4,7 @@
 //! prefix of the log (`runner`); only the members of a plan are written later, before anybody reads them. There are `fleet` (a file for each
 //! table with its row, its `apply` and its queries), [`archive`] and [`presence`]; no other crate uses their tables. Everything here can be
 //! dropped and rebuilt from EVENTS ([`rebuild()`], [`compare()`]), except data from TELEMETRY ([`presence`], [`update_logs`]), the counters of [`downloads`],
-//! the rows of [`previews`], and the last uses in [`api_key_uses`].
+//! the rows of [`previews`], what stands in documents ([`document_contents`]), and the last uses in [`api_key_uses`].
 //!
 //! Invariant: this is the only crate that names sqlx. Reads go through [`Db::read`], which sets role and tenant.
 
@@ -15,8 +15,10 @@ mod compare;
 mod db;
 mod db_error;
 mod decode;
+pub mod document_contents;
 pub mod downloads;
 mod durable;
+pub mod exposure;
 mod fleet;
 mod line;
 mod memory;

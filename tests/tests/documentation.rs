@@ -27,6 +27,7 @@ const DOCUMENTS: [&str; 15] = [
     "docs/audit.md",
     "docs/device-protocol.md",
     "docs/firmware-signing.md",
+    "docs/exposure.md",
     "docs/lorawan.md",
     "docs/security.md",
     "docs/bench.md",

@@ -55,6 +55,7 @@ async fn furnish(world: &World) -> Vec<(&'static str, String)> {
         ("wave", "1".to_owned()),
         ("fingerprint", "0".repeat(64)),
         ("deployment_id", "0190d3a4-0000-7000-8000-000000000002".to_owned()),
+        ("document_id", "0190d3a4-0000-7000-8000-000000000003".to_owned()),
         ("token", "x".to_owned()),
     ]
 }

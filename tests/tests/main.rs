@@ -25,6 +25,7 @@ mod documentation;
 mod downlinks;
 mod downloads;
 mod edges;
+mod exposure;
 mod faults;
 mod feed_consumers;
 mod field_failures;

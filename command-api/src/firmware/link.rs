@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use domain::Key;
-use domain::firmware::{Firmware, FirmwareStatus, SignaturePolicy};
+use domain::firmware::{Firmware, FirmwarePolicy, FirmwareStatus};
 use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -75,7 +75,7 @@ pub(crate) async fn firmware_download(
         (FirmwareStatus::Active | FirmwareStatus::Deprecated, Some((_, bytes))) => bytes.clone(),
         _ => {
             return Err(firmware
-                .snapshot_for_new_work(path.firmware_id, &SignaturePolicy::default())
+                .snapshot_for_new_work(path.firmware_id, &FirmwarePolicy::default())
                 .err()
                 .unwrap_or(domain::Rejection::FirmwareUnknown)
                 .into());

@@ -89,7 +89,9 @@ impl SignatureRequest {
             self.key.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(&fingerprint.short_id()))
         });
         let mut keys = keys.filter_map(|(fingerprint, key)| Some((*fingerprint, key.public_key.parse().ok()?)));
-        let (key, _) = keys.find(|(_, key)| is_by(key)).ok_or_else(untrusted)?;
+        let (key, _) = keys
+            .find(|(_, key)| is_by(key))
+            .ok_or_else(|| untrusted("it is not a signature of this firmware by a key that the tenant trusts"))?;
         Ok(FirmwareSignature { scheme: self.scheme, key, signature: self.stored().map_err(invalid)? })
     }
 
@@ -150,7 +152,6 @@ pub(super) fn checked(
 }
 
 /// 409, since the signature may be by a key that is trusted later. It may also be of something else: the two can't be told apart.
-fn untrusted() -> Problem {
-    let detail = "it is not a signature of this firmware by a key that the tenant trusts";
+pub(super) fn untrusted(detail: &str) -> Problem {
     Problem::new(StatusCode::CONFLICT, "signature_untrusted", detail)
 }

@@ -4,8 +4,8 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use domain::firmware::KeyFingerprint;
 use domain::{
-    Actor, ApiKeyId, CampaignId, CredentialId, DeviceId, FirmwareId, FuotaDeploymentId, GroupId, RegistrationTokenId,
-    TenantId, UpdateId,
+    Actor, ApiKeyId, CampaignId, CredentialId, DeviceId, DocumentId, FirmwareId, FuotaDeploymentId, GroupId,
+    RegistrationTokenId, TenantId, UpdateId,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -65,6 +65,15 @@ pub(crate) struct UpdatePath {
 pub(crate) struct FirmwarePath {
     #[param(value_type = uuid::Uuid)]
     pub(crate) firmware_id: FirmwareId,
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct FirmwareDocumentPath {
+    #[param(value_type = uuid::Uuid)]
+    pub(crate) firmware_id: FirmwareId,
+    #[param(value_type = uuid::Uuid)]
+    pub(crate) document_id: DocumentId,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

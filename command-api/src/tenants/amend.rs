@@ -54,6 +54,10 @@ pub(crate) struct RulesAmendment {
     require_digest_report: Option<bool>,
     /// 0 to 8, and not more than keys are trusted.
     require_signatures: Option<u8>,
+    /// A firmware needs an SBOM before it goes out.
+    require_sbom: Option<bool>,
+    /// A firmware needs a provenance by a trusted key before it goes out.
+    require_provenance: Option<bool>,
 }
 
 impl TenantAmendment {
@@ -65,12 +69,25 @@ impl TenantAmendment {
         };
         let QuotasAmendment { devices, firmware_bytes, campaigns, requests_per_minute } =
             self.quotas.unwrap_or_default();
-        let RulesAmendment { require_reason, require_approval, require_digest_report, require_signatures } =
-            self.rules.unwrap_or_default();
+        let RulesAmendment {
+            require_reason,
+            require_approval,
+            require_digest_report,
+            require_signatures,
+            require_sbom,
+            require_provenance,
+        } = self.rules.unwrap_or_default();
         TenantPatch {
             name,
             quotas: QuotasPatch { devices, firmware_bytes, campaigns, requests_per_minute },
-            rules: TenantRulesPatch { require_reason, require_approval, require_digest_report, require_signatures },
+            rules: TenantRulesPatch {
+                require_reason,
+                require_approval,
+                require_digest_report,
+                require_signatures,
+                require_sbom,
+                require_provenance,
+            },
             retention: self.retention.unwrap_or_default().into(),
         }
     }

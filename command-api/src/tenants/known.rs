@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::firmware::SignaturePolicy;
+use domain::firmware::FirmwarePolicy;
 use domain::tenant::{Shut, Tenant, TenantCommand, TenantRules, TenantSpec};
 use domain::{Actor, ActorKind, CommandId, Key, Rejection, TenantId};
 use event_store::{EventStore, ExecuteError, Followed, Request, StoreError};
@@ -99,9 +99,9 @@ impl Tenants {
         must_be_open(&*self.get(tenant).await?)
     }
 
-    /// Which signatures a firmware needs before it goes out.
-    pub(crate) async fn signature_policy(&self, tenant: &TenantId) -> Result<SignaturePolicy, StoreError> {
-        Ok(self.get(tenant).await?.signature_policy())
+    /// What a firmware needs before it goes out.
+    pub(crate) async fn firmware_policy(&self, tenant: &TenantId) -> Result<FirmwarePolicy, StoreError> {
+        Ok(self.get(tenant).await?.firmware_policy())
     }
 
     /// The rules for what is dispatched to a device at once. Refused while nothing may be dispatched.

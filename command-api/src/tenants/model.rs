@@ -55,6 +55,12 @@ pub(crate) struct RulesBody {
     pub(super) require_digest_report: bool,
     /// Different trusted keys that must have signed a firmware before it goes out, in updates and rollbacks; 0 asks for none.
     pub(super) require_signatures: u8,
+    /// A firmware needs an SBOM before it goes out.
+    #[serde(default)]
+    pub(super) require_sbom: bool,
+    /// A firmware needs a provenance by a trusted key before it goes out.
+    #[serde(default)]
+    pub(super) require_provenance: bool,
 }
 
 impl From<Quotas> for QuotasBody {
@@ -71,15 +77,43 @@ impl From<QuotasBody> for Quotas {
 
 impl From<TenantRules> for RulesBody {
     fn from(rules: TenantRules) -> Self {
-        let TenantRules { require_reason, require_approval, require_digest_report, require_signatures } = rules;
-        Self { require_reason, require_approval, require_digest_report, require_signatures }
+        let TenantRules {
+            require_reason,
+            require_approval,
+            require_digest_report,
+            require_signatures,
+            require_sbom,
+            require_provenance,
+        } = rules;
+        Self {
+            require_reason,
+            require_approval,
+            require_digest_report,
+            require_signatures,
+            require_sbom,
+            require_provenance,
+        }
     }
 }
 
 impl From<RulesBody> for TenantRules {
     fn from(rules: RulesBody) -> Self {
-        let RulesBody { require_reason, require_approval, require_digest_report, require_signatures } = rules;
-        Self { require_reason, require_approval, require_digest_report, require_signatures }
+        let RulesBody {
+            require_reason,
+            require_approval,
+            require_digest_report,
+            require_signatures,
+            require_sbom,
+            require_provenance,
+        } = rules;
+        Self {
+            require_reason,
+            require_approval,
+            require_digest_report,
+            require_signatures,
+            require_sbom,
+            require_provenance,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 use axum::http::Method;
 use domain::campaign::{Campaign, CampaignCommand};
-use domain::firmware::{Firmware, SignaturePolicy};
+use domain::firmware::{Firmware, FirmwarePolicy};
 use domain::{Actor, CampaignId, CommandId, FirmwareId, Key, TenantId};
 use event_store::Request;
 use serde_json::{Value, json};
@@ -104,7 +104,7 @@ async fn a_campaign_does_not_go_on_with_a_withdrawn_firmware() {
     let tenant = TenantId::new("acme").unwrap();
     let firmware_id: FirmwareId = firmware.parse().unwrap();
     let loaded = api.store.load(&Key::<Firmware>::new(&tenant, &firmware_id)).await.unwrap();
-    let snapshot = Box::new(loaded.aggregate.snapshot_for_new_work(firmware_id, &SignaturePolicy::default()).unwrap());
+    let snapshot = Box::new(loaded.aggregate.snapshot_for_new_work(firmware_id, &FirmwarePolicy::default()).unwrap());
     let command = CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: snapshot, expected: None };
     let key = Key::<Campaign>::new(&tenant, &id.parse::<CampaignId>().unwrap());
     let start = Request::new(CommandId(Uuid::from_u128(8)), Actor::new("user:42").unwrap(), command);

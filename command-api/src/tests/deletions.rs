@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use chrono::TimeDelta;
-use domain::firmware::{Deletion, Firmware, FirmwareCommand, SignaturePolicy};
+use domain::firmware::{Deletion, Firmware, FirmwareCommand, FirmwarePolicy};
 use domain::values::Sha256Digest;
 use domain::{Actor, CampaignId, CommandId, FirmwareId, Key, TenantId};
 use object_store::path::Path;
@@ -154,7 +154,7 @@ async fn a_live_campaign_keeps_its_pin_and_no_other_firmware() {
     }
     let loaded = api.store.load(&firmware_key(&firmware)).await.unwrap();
     let snapshot = Box::new(
-        loaded.aggregate.snapshot_for_new_work(firmware.parse().unwrap(), &SignaturePolicy::default()).unwrap(),
+        loaded.aggregate.snapshot_for_new_work(firmware.parse().unwrap(), &FirmwarePolicy::default()).unwrap(),
     );
     let command =
         domain::campaign::CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: snapshot, expected: None };

@@ -178,6 +178,7 @@ async fn every_request_is_accepted_as_its_example_stands_there() {
                 .replace("{device_id}", "d-1")
                 .replace("{campaign_id}", &rollout.id)
                 .replace("{firmware_id}", &rollout.firmware)
+                .replace("{document_id}", NOBODY)
                 .replace("{group_id}", "hall-3")
                 .replace("{update_id}", "d-1~1")
                 .replace("{credential_id}", NOBODY)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::Method;
 use domain::campaign::{Campaign, CampaignCommand};
 use domain::device::{Device, DeviceCommand, Profile};
-use domain::firmware::{Firmware, SignaturePolicy};
+use domain::firmware::{Firmware, FirmwarePolicy};
 use domain::values::Transport;
 use domain::{Actor, CampaignId, CommandId, DeviceId, FirmwareId, Key, TenantId};
 use event_store::{CommandHash, Request};
@@ -97,8 +97,7 @@ async fn a_start_although_its_plan_is_another_by_now() {
     let tenant = TenantId::new("acme").unwrap();
     let firmware_id: FirmwareId = firmware.parse().unwrap();
     let firmware = api.store.load(&Key::<Firmware>::new(&tenant, &firmware_id)).await.unwrap();
-    let snapshot =
-        Box::new(firmware.aggregate.snapshot_for_new_work(firmware_id, &SignaturePolicy::default()).unwrap());
+    let snapshot = Box::new(firmware.aggregate.snapshot_for_new_work(firmware_id, &FirmwarePolicy::default()).unwrap());
     let command = CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: snapshot, expected: None };
     let route = "POST /campaigns/{campaign_id}/start";
     let command_id = CommandId::derive(&["http", "acme", "user:42", route, "k"]);
@@ -201,7 +200,7 @@ fn commands(firmware: &str, campaign: &str) -> Vec<(Method, String, String, Valu
 
 /// Routes that other tests cover: they need PostgreSQL, sealed secrets, a LoRaWAN device, another role, a campaign under way, a second update, a body that isn't JSON, or they show a token
 /// once.
-const TOLD_ELSEWHERE: [&str; 37] = [
+const TOLD_ELSEWHERE: [&str; 39] = [
     "POST /devices/import/chirpstack",
     "DELETE /groups/{group_id}",
     "POST /firmware",
@@ -230,6 +229,8 @@ const TOLD_ELSEWHERE: [&str; 37] = [
     "POST /tenants/{tenant_id}/trusted-keys",
     "DELETE /tenants/{tenant_id}/trusted-keys/{fingerprint}",
     "POST /firmware/{firmware_id}/signatures",
+    "POST /firmware/{firmware_id}/documents",
+    "DELETE /firmware/{firmware_id}/documents/{document_id}",
     "DELETE /tenants/{tenant_id}",
     "POST /tenants/{tenant_id}/suspend",
     "POST /tenants/{tenant_id}/reinstate",
@@ -302,8 +303,7 @@ async fn commands_to_a_campaign_under_way() {
     let id = api.post("/campaigns", wanted).await.body["campaign_id"].as_str().unwrap().to_owned();
     let (tenant, firmware_id) = (TenantId::new("acme").unwrap(), firmware.parse::<FirmwareId>().unwrap());
     let firmware = api.store.load(&Key::<Firmware>::new(&tenant, &firmware_id)).await.unwrap();
-    let snapshot =
-        Box::new(firmware.aggregate.snapshot_for_new_work(firmware_id, &SignaturePolicy::default()).unwrap());
+    let snapshot = Box::new(firmware.aggregate.snapshot_for_new_work(firmware_id, &FirmwarePolicy::default()).unwrap());
     let command = CampaignCommand::Start { plan: Uuid::from_u128(7), firmware: snapshot, expected: None };
     let request = Request::new(CommandId(Uuid::from_u128(8)), Actor::new("user:42").unwrap(), command);
     api.store.execute(&Key::<Campaign>::new(&tenant, &id.parse::<CampaignId>().unwrap()), request).await.unwrap();

@@ -3,7 +3,7 @@
 use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{Campaign, CampaignCommand, CampaignResult, Evidence, GateKind, PlanSummary};
-use domain::firmware::{Firmware, SignaturePolicy};
+use domain::firmware::{Firmware, FirmwarePolicy};
 use domain::{Actor, CampaignId, CommandId, FirmwareId, Key, TenantId};
 use event_store::Request;
 use runtime::clock;
@@ -50,7 +50,7 @@ impl<'a> Rollout<'a> {
     pub(super) async fn run(&self, devices: &[u32]) {
         let (tenant, id) = (TenantId::new("acme").unwrap(), self.firmware.parse::<FirmwareId>().unwrap());
         let loaded = self.api.store.load(&Key::<Firmware>::new(&tenant, &id)).await.unwrap();
-        let firmware = Box::new(loaded.aggregate.snapshot_for_new_work(id, &SignaturePolicy::default()).unwrap());
+        let firmware = Box::new(loaded.aggregate.snapshot_for_new_work(id, &FirmwarePolicy::default()).unwrap());
         self.tell(CampaignCommand::Start { plan: Uuid::from_u128(7), firmware, expected: None }).await;
         let summary = Box::new(PlanSummary {
             plan: Uuid::from_u128(7),

@@ -114,7 +114,7 @@ pub(crate) fn limits(config: &ApiConfig, timeout_minutes: u32, wait_for_device_m
 /// The firmware that a body names, if it may be used for new updates: 422 if it doesn't exist, 409 if it is withdrawn or deleted.
 pub(crate) async fn usable_firmware(app: &App, caller: &Caller, id: FirmwareId) -> Result<FirmwareSnapshot, Problem> {
     let loaded = app.store.load_fresh(&Key::<Firmware>::new(&caller.tenant, &id)).await?;
-    let policy = app.tenants.signature_policy(&caller.tenant).await?;
+    let policy = app.tenants.firmware_policy(&caller.tenant).await?;
     loaded.aggregate.snapshot_for_new_work(id, &policy).map_err(|rejection| match rejection.kind() {
         RejectionKind::Unknown => Problem::invalid("firmware_id", rejection.to_string()),
         RejectionKind::Conflict | RejectionKind::Invalid => rejection.into(),

@@ -128,7 +128,7 @@ pub(crate) async fn device_why_not(
     MinPosition::from(app.token(device.last_sequence).await?).wait(&app, &caller, &[FLEET]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     let position = tx.position(FLEET).await?;
-    let policy = app.tenants.signature_policy(&caller.tenant).await?;
+    let policy = app.tenants.firmware_policy(&caller.tenant).await?;
     let usable = firmware.aggregate.snapshot_for_new_work(firmware_id, &policy);
     let version = usable.as_ref().ok().map(|firmware| firmware.version.clone());
     let question =

@@ -81,7 +81,7 @@ impl Campaign {
         }
         let ends_at = Some(ends_at.unwrap_or(now + TimeDelta::days(ENDS_AFTER_DAYS)));
         // The event doesn't have it, so the state must not have it either.
-        let firmware = Box::new(FirmwareSnapshot { unsigned: false, ..firmware.clone() });
+        let firmware = Box::new(FirmwareSnapshot { lack: None, ..firmware.clone() });
         Ok(vec![CampaignEvent::PlanningStarted { plan, firmware, ends_at, expected }])
     }
 

@@ -11,6 +11,7 @@ use cqrs_es::test::TestFramework;
 use super::*;
 use crate::actor::ActorKind;
 use crate::events::tests::check_document;
+use crate::firmware::Lack;
 use crate::ids::FirmwareId;
 use crate::values::{Percent, Priority, Sha256Digest, Threshold};
 use crate::{Person, Timed};
@@ -86,7 +87,7 @@ pub(crate) fn facts() -> FirmwareSnapshot {
         requires_version: None,
         requires_reboot: true,
         rollback_allowed: true,
-        unsigned: false,
+        lack: None,
     }
 }
 
@@ -242,7 +243,7 @@ fn answer(past: &[C], command: C) -> String {
 /// It may be signed, or the rule may change, before the campaign goes on.
 #[test]
 fn a_campaign_does_not_record_that_its_firmware_is_unsigned() {
-    let unsigned = FirmwareSnapshot { unsigned: true, ..facts() };
+    let unsigned = FirmwareSnapshot { lack: Some(Lack::Signatures), ..facts() };
     assert_eq!(serde_json::to_value(&unsigned).unwrap(), serde_json::to_value(facts()).unwrap());
     let started = C::Start { plan: Uuid::from_u128(6), firmware: Box::new(unsigned), expected: None };
     assert_eq!(events_of(&[create(), started]), events_of(&[create(), start()]));

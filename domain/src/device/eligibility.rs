@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::update_spec::FirmwareSnapshot;
+use crate::firmware::Lack;
 use crate::lorawan::{self, Region};
 use crate::values::{FIRMWARE_COMPONENT, Transport};
 use crate::version::{VersionRequirement, compare, compare_hardware};
@@ -47,6 +48,10 @@ pub enum Exclusion {
     ComponentUnsupported,
     NoStandbySlot,
     Unsigned,
+    /// The tenant asks for an SBOM of the firmware.
+    SbomMissing,
+    /// The tenant asks for a provenance of the firmware by a trusted key.
+    ProvenanceMissing,
     AlreadyOnVersion,
     AlreadyNewer,
     VersionNotComparable,
@@ -59,6 +64,16 @@ pub enum Exclusion {
     ChangedSince,
     /// Another update was under way. Only in older plans and events: today such a device is enrolled and waits.
     UpdateInProgress,
+}
+
+impl From<Lack> for Exclusion {
+    fn from(lack: Lack) -> Self {
+        match lack {
+            Lack::Signatures => Self::Unsigned,
+            Lack::Sbom => Self::SbomMissing,
+            Lack::Provenance => Self::ProvenanceMissing,
+        }
+    }
 }
 
 impl Exclusion {
@@ -125,8 +140,8 @@ pub fn exclusion(device: Candidate<'_>, firmware: &FirmwareSnapshot, overrides: 
     if overrides.stages && device.boot_slots.is_none_or(|slots| slots < SLOTS_TO_STAGE) {
         return Some(Exclusion::NoStandbySlot);
     }
-    if firmware.unsigned {
-        return Some(Exclusion::Unsigned);
+    if let Some(lack) = firmware.lack {
+        return Some(lack.into());
     }
     let running = device.versions.get(&firmware.component).map(String::as_str);
     if let Some(reason) = running.and_then(|running| version_exclusion(running, firmware, overrides)) {

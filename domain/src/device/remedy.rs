@@ -14,6 +14,8 @@ impl Exclusion {
             Self::ComponentUnsupported => "a firmware for a component that the device has",
             Self::NoStandbySlot => "a campaign that doesn't stage, or a device that reports two boot slots",
             Self::Unsigned => "a signature of the firmware by a trusted key",
+            Self::SbomMissing => "an SBOM among the documents of the firmware",
+            Self::ProvenanceMissing => "a provenance by a trusted key among the documents of the firmware",
             Self::AlreadyOnVersion => "nothing is to be done; force_update installs the version again",
             Self::AlreadyNewer => "an update with allow_downgrade, or a rollback",
             Self::VersionNotComparable => "an update with allow_downgrade or force_update",

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+use crate::firmware::Lack;
 use crate::ids::{CampaignId, FirmwareId};
 use crate::preconditions::Preconditions;
 use crate::values::{Priority, Sha256Digest, Transport};
@@ -34,10 +35,10 @@ pub struct FirmwareSnapshot {
     /// Whether devices that run it may go back.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub rollback_allowed: bool,
-    /// It lacks signatures that the tenant asks for now. That may change at any time, so it is in no event, and each step that sends the
-    /// firmware out judges it anew.
+    /// What it lacks that the tenant asks for now. That may change at any time, so it is in no event, and each step that sends the firmware
+    /// out judges it anew.
     #[serde(skip)]
-    pub unsigned: bool,
+    pub lack: Option<Lack>,
 }
 
 fn yes() -> bool {

@@ -100,7 +100,7 @@ impl FirmwareMetadata {
             requires_version: self.requires_version.clone(),
             requires_reboot: self.requires_reboot,
             rollback_allowed: self.rollback_allowed,
-            unsigned: false,
+            lack: None,
         }
     }
 }

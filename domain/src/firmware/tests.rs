@@ -126,8 +126,49 @@ fn signatures_come_with_the_upload_or_later() {
     assert_eq!(firmware.decide(DateTime::UNIX_EPOCH, &command).unwrap(), events[1..], "the same bytes, signed now");
     events[1..].iter().for_each(|event| firmware.apply(event));
     let id = FirmwareId(uuid::Uuid::from_u128(7));
-    let trusting =
-        |key: &str| SignaturePolicy { required: 1, trusted: [KeyFingerprint(Sha256Digest::of(key.as_bytes()))].into() };
-    let unsigned = |policy: &SignaturePolicy| firmware.snapshot_for_new_work(id, policy).unwrap().unsigned;
-    assert!(!unsigned(&SignaturePolicy::default()) && !unsigned(&trusting("one")) && unsigned(&trusting("two")));
+    let trusting = |key: &str| FirmwarePolicy {
+        signatures: SignaturePolicy { required: 1, trusted: [KeyFingerprint(Sha256Digest::of(key.as_bytes()))].into() },
+        ..FirmwarePolicy::default()
+    };
+    let unsigned = |policy: &FirmwarePolicy| firmware.snapshot_for_new_work(id, policy).unwrap().lack.is_some();
+    assert!(!unsigned(&FirmwarePolicy::default()) && !unsigned(&trusting("one")) && unsigned(&trusting("two")));
+}
+
+#[test]
+fn documents_are_added_replaced_and_removed_also_after_deletion() {
+    let document = |id: u128, text: &str| FirmwareDocument {
+        id: DocumentId(uuid::Uuid::from_u128(id)),
+        format: DocumentFormat::CycloneDx16,
+        size: 2,
+        sha256: Sha256Digest::of(text.as_bytes()),
+        filename: None,
+        product: None,
+        key: None,
+    };
+    let add = |firmware: &Firmware, document: &FirmwareDocument, replaces: Option<DocumentId>| {
+        let command = FirmwareCommand::AddDocument { document: Box::new(document.clone()), replaces };
+        firmware.decide(DateTime::UNIX_EPOCH, &command)
+    };
+    let remove = |firmware: &Firmware, document: DocumentId| {
+        firmware.decide(DateTime::UNIX_EPOCH, &FirmwareCommand::RemoveDocument { document })
+    };
+    let one = document(1, "one");
+    assert_eq!(add(&Firmware::default(), &one, None), Err(Rejection::FirmwareUnknown));
+    let mut firmware = Firmware::default();
+    [registered(), DELETED].iter().for_each(|event| firmware.apply(event));
+    add(&firmware, &one, None).unwrap().iter().for_each(|event| firmware.apply(event));
+    assert_eq!(add(&firmware, &document(2, "one"), None), Ok(vec![]), "the same bytes again");
+    let other = document(3, "other");
+    assert_eq!(add(&firmware, &other, Some(other.id)), Err(Rejection::DocumentUnknown));
+    add(&firmware, &other, Some(one.id)).unwrap().iter().for_each(|event| firmware.apply(event));
+    assert_eq!(firmware.documents, std::slice::from_ref(&other));
+    for n in 1..DOCUMENTS_MAX as u128 {
+        let more = add(&firmware, &document(100 + n, &n.to_string()), None).unwrap();
+        more.iter().for_each(|event| firmware.apply(event));
+    }
+    assert_eq!(add(&firmware, &one, None), Err(Rejection::TooManyDocuments));
+    assert!(add(&firmware, &one, Some(other.id)).is_ok(), "in the place of another");
+    remove(&firmware, other.id).unwrap().iter().for_each(|event| firmware.apply(event));
+    assert_eq!(remove(&firmware, other.id), Err(Rejection::DocumentUnknown));
+    assert_eq!(firmware.documents.len(), DOCUMENTS_MAX - 1);
 }

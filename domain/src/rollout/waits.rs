@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::gate::SuccessGate;
 use super::{Counts, KeptBack, RolloutView};
 use crate::campaign::{CampaignStatus, PauseCause};
+use crate::firmware::Lack;
 
 /// One thing that a campaign waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,10 @@ pub enum Wait {
     Freeze,
     /// Signatures of its firmware by keys that the tenant trusts.
     Signatures,
+    /// An SBOM of its firmware.
+    Sbom,
+    /// A provenance of its firmware by a key that the tenant trusts.
+    Provenance,
     /// The planning of the campaign.
     Plan,
     Soak {
@@ -274,7 +279,9 @@ impl From<KeptBack> for Wait {
     fn from(why: KeptBack) -> Self {
         match why {
             KeptBack::Freeze => Self::Freeze,
-            KeptBack::Signatures => Self::Signatures,
+            KeptBack::Firmware(Lack::Signatures) => Self::Signatures,
+            KeptBack::Firmware(Lack::Sbom) => Self::Sbom,
+            KeptBack::Firmware(Lack::Provenance) => Self::Provenance,
         }
     }
 }
@@ -291,6 +298,8 @@ impl Wait {
             Self::Firmware => "firmware",
             Self::Freeze => "freeze",
             Self::Signatures => "signatures",
+            Self::Sbom => "sbom",
+            Self::Provenance => "provenance",
             Self::Plan => "plan",
             Self::Soak { .. } => "soak",
             Self::Slots { .. } => "slots",
@@ -319,6 +328,8 @@ impl Wait {
             | Self::Firmware
             | Self::Freeze
             | Self::Signatures
+            | Self::Sbom
+            | Self::Provenance
             | Self::Plan
             | Self::Slots { .. } => None,
         }
@@ -337,6 +348,8 @@ impl Wait {
             Self::Firmware => "another campaign: the firmware of this one is withdrawn".to_owned(),
             Self::Freeze => "the end of the freeze: nothing may be dispatched to devices of the tenant".to_owned(),
             Self::Signatures => "signatures of its firmware by keys that the tenant trusts: it has too few".to_owned(),
+            Self::Sbom => "an SBOM of its firmware: the tenant requires one".to_owned(),
+            Self::Provenance => "a provenance of its firmware by a key that the tenant trusts".to_owned(),
             Self::Plan => "the plan".to_owned(),
             Self::Soak { wave, until } => format!("the soak of wave {wave} until {}", time(*until)),
             Self::Slots { ready, in_use, max_concurrent_updates } => {

@@ -62,6 +62,12 @@ pub struct TenantRules {
     /// Different trusted keys that must have signed a firmware before it goes out.
     #[serde(skip_serializing_if = "is_default")]
     pub require_signatures: u8,
+    /// A firmware needs an SBOM before it goes out.
+    #[serde(skip_serializing_if = "is_default")]
+    pub require_sbom: bool,
+    /// A firmware needs a provenance by a trusted key before it goes out.
+    #[serde(skip_serializing_if = "is_default")]
+    pub require_provenance: bool,
 }
 
 /// A change of [`TenantRules`].
@@ -76,6 +82,10 @@ pub struct TenantRulesPatch {
     pub require_digest_report: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub require_signatures: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_sbom: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_provenance: Option<bool>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -120,14 +130,22 @@ impl TenantSpec {
         firmware_bytes.apply_to(&mut next.quotas.firmware_bytes);
         campaigns.apply_to(&mut next.quotas.campaigns);
         requests_per_minute.apply_to(&mut next.quotas.requests_per_minute);
-        let TenantRulesPatch { require_reason, require_approval, require_digest_report, require_signatures } =
-            patch.rules;
+        let TenantRulesPatch {
+            require_reason,
+            require_approval,
+            require_digest_report,
+            require_signatures,
+            require_sbom,
+            require_provenance,
+        } = patch.rules;
         let rules = &mut next.rules;
         rules.require_reason = require_reason.unwrap_or(rules.require_reason);
         rules.require_approval = require_approval.unwrap_or(rules.require_approval);
         rules.require_digest_report = require_digest_report.unwrap_or(rules.require_digest_report);
         rules.require_signatures = require_signatures.unwrap_or(rules.require_signatures);
         next.retention = next.retention.patched(&patch.retention);
+        rules.require_sbom = require_sbom.unwrap_or(rules.require_sbom);
+        rules.require_provenance = require_provenance.unwrap_or(rules.require_provenance);
         next
     }
 

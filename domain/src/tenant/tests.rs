@@ -171,9 +171,9 @@ fn signatures_are_asked_for_once_there_are_keys() {
     let tenant = after(&[create(), trust("one"), trust("two")]);
     assert_eq!(refused(&tenant, &asks(3)), "too_few_trusted_keys");
     assert_eq!(refused(&tenant, &asks(9)), "invalid");
-    assert_eq!(tenant.signature_policy().required, 0);
+    assert_eq!(tenant.firmware_policy().signatures.required, 0);
     let tenant = after(&[create(), trust("one"), trust("two"), asks(2), C::DistrustKey { fingerprint: key("one").0 }]);
-    let policy = tenant.signature_policy();
+    let policy = tenant.firmware_policy().signatures;
     assert_eq!((policy.required, policy.trusted), (2, [key("two").0].into()), "a key that leaked goes at once");
     assert!(decided(&tenant, &amend(r#"{"name":"Acme"}"#)).is_ok(), "other changes are possible");
     assert!(decided(&tenant, &asks(1)).is_ok());

@@ -11,6 +11,15 @@ impl Public for FirmwareEvent {
         let mut data = match self {
             Self::Registered { metadata, bytes } | Self::Restored { metadata, bytes } => description(metadata, bytes),
             Self::Signed { signature } => json!({ "scheme": signature.scheme.word(), "key": signature.key }),
+            Self::DocumentAdded { document, replaces } => object(json!({
+                "document_id": document.id,
+                "format": document.format.word(),
+                "size": document.size,
+                "sha256": document.sha256.to_string(),
+                "key": document.key,
+                "replaces": replaces,
+            })),
+            Self::DocumentRemoved { document } => json!({ "document_id": document }),
             Self::Deprecated {} | Self::Withdrawn {} | Self::Deleted { .. } => json!({}),
             Self::Pinned { campaign } | Self::Unpinned { campaign } => json!({ "campaign_id": campaign }),
         };

@@ -28,7 +28,7 @@ fn spec(kind: UpdateKind, component: String, version: String) -> UpdateSpec {
             requires_version: None,
             requires_reboot: true,
             rollback_allowed: true,
-            unsigned: false,
+            lack: None,
         },
         campaign: None,
         priority: Priority::Normal,

@@ -14,10 +14,11 @@ const DEVICE: &str = "device";
 const CAMPAIGN: &str = "campaign";
 /// The aggregate that is frozen and unfrozen.
 const TENANT: &str = "tenant";
-/// The aggregate that has the signatures. The rules of the tenant may ask for them.
+/// The aggregate that has the signatures and documents. The rules of the tenant may ask for them.
 const FIRMWARE: &str = "firmware";
 const ADJUSTED: &str = "campaign.adjusted";
-const SIGNED: &str = "firmware.signed";
+/// Events after which the firmware may go out, or may not any more.
+const OF_RULES: [&str; 3] = ["firmware.signed", "firmware.document_added", "firmware.document_removed"];
 const AMENDED: &str = "device.amended";
 /// Beginnings of the names of events that may change the command, or whether the device can get one.
 const BEGINNINGS: [&str; 5] =
@@ -61,11 +62,11 @@ pub(super) fn is_of_tenant(raw: &RawRecord) -> bool {
     raw.key.kind == TENANT
 }
 
-/// Whether a record has added a signature to a firmware.
-pub(super) fn is_signature(raw: &RawRecord) -> bool {
-    let signed = |stored: &StoredEvent| name_of(stored.event.get()).as_deref() == Some(SIGNED);
+/// Whether a record has changed the signatures or documents of a firmware.
+pub(super) fn is_of_rules(raw: &RawRecord) -> bool {
+    let changes = |stored: &StoredEvent| name_of(stored.event.get()).is_some_and(|name| OF_RULES.contains(&&*name));
     raw.key.kind == FIRMWARE
-        && Record::decode(raw.position, &raw.body).is_ok_and(|record| record.events.iter().any(signed))
+        && Record::decode(raw.position, &raw.body).is_ok_and(|record| record.events.iter().any(changes))
 }
 
 fn changes_windows(event: &str) -> bool {

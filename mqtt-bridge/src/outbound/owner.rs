@@ -155,7 +155,7 @@ impl<'a> Owner<'a> {
                 if is_of_tenant {
                     self.changed_tenants.insert(raw.key.tenant.clone(), raw.position);
                 }
-                if is_of_tenant || hints::is_signature(&raw) {
+                if is_of_tenant || hints::is_of_rules(&raw) {
                     self.mqtt.look_at_all_of(&raw.key.tenant);
                     self.lorawan.look_at_all_of(&raw.key.tenant);
                     // The sweep finds the others.

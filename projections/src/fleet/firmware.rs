@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use domain::events::FirmwareEvent as E;
-use domain::firmware::{FirmwareBytes, FirmwareMetadata, FirmwareSignature};
+use domain::firmware::{FirmwareBytes, FirmwareDocument, FirmwareMetadata, FirmwareSignature};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -32,6 +32,8 @@ pub struct FirmwareRow {
     /// Live campaigns that need it.
     pub pinned_by: BTreeSet<String>,
     pub signatures: Vec<FirmwareSignature>,
+    /// Those that it has now, in the order in which they came.
+    pub documents: Vec<FirmwareDocument>,
     /// Version of the aggregate.
     pub events: u64,
     /// Who uploaded it first; none in rows that are older than this column.
@@ -47,7 +49,7 @@ row! {
         status, device_model, manufacturer, component, version, update_type, is_beta, is_security_update, events,
         created_by, created_at, updated_at, position
     }
-    json { metadata, bytes, pinned_by, signatures }
+    json { metadata, bytes, pinned_by, signatures, documents }
 }
 
 pub(crate) const TABLES: &[&str] = &["firmware"];
@@ -71,6 +73,11 @@ pub(crate) async fn apply_all(connection: &mut PgConnection, batch: &[Decoded]) 
             match event {
                 E::Registered { .. } | E::Restored { .. } => {}
                 E::Signed { signature } => row.signatures.push(signature.clone()),
+                E::DocumentAdded { document, replaces } => {
+                    row.documents.retain(|known| Some(known.id) != *replaces);
+                    row.documents.push((**document).clone());
+                }
+                E::DocumentRemoved { document } => row.documents.retain(|known| known.id != *document),
                 E::Deprecated {} => row.status = "deprecated".to_owned(),
                 E::Withdrawn {} => row.status = "withdrawn".to_owned(),
                 E::Deleted { .. } => row.status = "deleted".to_owned(),
@@ -93,7 +100,8 @@ fn new_row(
 ) -> FirmwareRow {
     let first = known.as_ref().map(|row| (row.created_by.clone(), row.created_at));
     let (created_by, created_at) = first.unwrap_or_else(|| (Some(record.record.meta.actor.to_string()), record.at()));
-    let (pinned_by, signatures) = known.map(|row| (row.pinned_by, row.signatures)).unwrap_or_default();
+    let (pinned_by, signatures, documents) =
+        known.map(|row| (row.pinned_by, row.signatures, row.documents)).unwrap_or_default();
     FirmwareRow {
         tenant: record.tenant(),
         firmware_id: record.id(),
@@ -109,6 +117,7 @@ fn new_row(
         bytes: bytes.clone(),
         pinned_by,
         signatures,
+        documents,
         events: 0,
         created_by,
         created_at,

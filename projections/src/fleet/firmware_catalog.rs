@@ -2,7 +2,7 @@
 
 use domain::FirmwareId;
 use domain::device::FirmwareSnapshot;
-use domain::firmware::{FirmwareMetadata, SignaturePolicy};
+use domain::firmware::{FirmwareMetadata, FirmwarePolicy};
 use domain::rollback::RollbackObstacle;
 use domain::version::TargetVersion;
 
@@ -27,7 +27,7 @@ pub struct FormerFirmware<'a> {
 #[derive(Debug, Default)]
 pub struct FirmwareCatalog {
     rows: Vec<FirmwareRow>,
-    policy: SignaturePolicy,
+    policy: FirmwarePolicy,
 }
 
 impl FirmwareCatalog {
@@ -85,8 +85,8 @@ impl FirmwareCatalog {
     pub(crate) fn snapshot(&self, former: FormerFirmware<'_>) -> Option<FirmwareSnapshot> {
         let row = self.of(former)?;
         let id = row.firmware_id.parse().map(FirmwareId).ok()?;
-        let unsigned = self.policy.refuses(&row.signatures);
-        Some(FirmwareSnapshot { unsigned, ..row.metadata.snapshot(id, &row.bytes) })
+        let lack = self.policy.lack(&row.signatures, &row.documents);
+        Some(FirmwareSnapshot { lack, ..row.metadata.snapshot(id, &row.bytes) })
     }
 
     /// Whether a device that runs this version may be rolled back. It may if its firmware is not known.

@@ -1,20 +1,20 @@
-//! Which signatures a firmware has, and which its tenant asks for, in one snapshot.
+//! Which signatures and documents a firmware has, and which its tenant asks for, in one snapshot.
 
 use domain::TenantId;
 use domain::device::FirmwareSnapshot;
-use domain::firmware::{FirmwareSignature, SignaturePolicy};
+use domain::firmware::{FirmwareDocument, FirmwarePolicy, FirmwareSignature};
 use domain::tenant::Tenant;
 
 use crate::db::{DbError, ReadTx};
 
 /// What a tenant asks for; nothing if it hasn't been adopted yet.
-pub(crate) async fn policy(tx: &mut ReadTx, tenant: &str) -> Result<SignaturePolicy, DbError> {
+pub(crate) async fn policy(tx: &mut ReadTx, tenant: &str) -> Result<FirmwarePolicy, DbError> {
     let state: Option<serde_json::Value> = sqlx::query_scalar("SELECT state FROM tenants WHERE tenant = $1")
         .bind(tenant)
         .fetch_optional(&mut *tx.0)
         .await?;
     let tenant: Option<Tenant> = state.map(serde_json::from_value).transpose()?;
-    Ok(tenant.map(|tenant| tenant.signature_policy()).unwrap_or_default())
+    Ok(tenant.map(|tenant| tenant.firmware_policy()).unwrap_or_default())
 }
 
 /// A firmware as its tenant's policy judges it now. What was judged when `firmware` was made does not count.
@@ -24,20 +24,27 @@ pub(crate) async fn judged(
     firmware: &FirmwareSnapshot,
 ) -> Result<FirmwareSnapshot, DbError> {
     let policy = policy(tx, tenant.as_str()).await?;
-    let unsigned = policy.required > 0 && policy.refuses(&signatures(tx, tenant, firmware).await?);
-    Ok(FirmwareSnapshot { unsigned, ..firmware.clone() })
+    let lack = match policy.asks_nothing() {
+        true => None,
+        false => {
+            let (signatures, documents) = proofs(tx, tenant, firmware).await?;
+            policy.lack(&signatures, &documents)
+        }
+    };
+    Ok(FirmwareSnapshot { lack, ..firmware.clone() })
 }
 
-async fn signatures(
+async fn proofs(
     tx: &mut ReadTx,
     tenant: &TenantId,
     firmware: &FirmwareSnapshot,
-) -> Result<Vec<FirmwareSignature>, DbError> {
-    let found: Option<serde_json::Value> =
-        sqlx::query_scalar("SELECT signatures FROM firmware WHERE tenant = $1 AND firmware_id = $2")
+) -> Result<(Vec<FirmwareSignature>, Vec<FirmwareDocument>), DbError> {
+    let found: Option<(serde_json::Value, serde_json::Value)> =
+        sqlx::query_as("SELECT signatures, documents FROM firmware WHERE tenant = $1 AND firmware_id = $2")
             .bind(tenant.as_str())
             .bind(firmware.firmware_id.to_string())
             .fetch_optional(&mut *tx.0)
             .await?;
-    Ok(found.map(serde_json::from_value).transpose()?.unwrap_or_default())
+    let Some((signatures, documents)) = found else { return Ok((vec![], vec![])) };
+    Ok((serde_json::from_value(signatures)?, serde_json::from_value(documents)?))
 }

@@ -125,10 +125,11 @@ pub async fn devices_in_service(tx: &mut ReadTx, limit: u64) -> Result<u64, DbEr
     count(found.bind(limit.min(i64::MAX as u64) as i64).fetch_one(&mut *tx.0).await)
 }
 
-/// Bytes of all firmware that is not deleted.
+/// Bytes of all firmware that is not deleted, and of the documents of all firmware.
 pub async fn firmware_bytes(tx: &mut ReadTx) -> Result<u64, DbError> {
     let found = sqlx::query_scalar(
-        "SELECT coalesce(sum((bytes->>'size')::bigint), 0)::bigint FROM firmware WHERE status <> 'deleted'",
+        "SELECT (coalesce(sum((bytes->>'size')::bigint) FILTER (WHERE status <> 'deleted'), 0) + coalesce(sum(
+           (SELECT sum((d.value->>'size')::bigint) FROM jsonb_array_elements(documents) d)), 0))::bigint FROM firmware",
     );
     count(found.fetch_one(&mut *tx.0).await)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use domain::campaign::*;
 use domain::device::*;
-use domain::firmware::SignaturePolicy;
+use domain::firmware::FirmwarePolicy;
 use domain::firmware::*;
 use domain::values::{Percent, Sha256Digest, Threshold};
 use domain::{Actor, CampaignId, CommandId, CommandOf, Decider, DeviceId, FirmwareId, Key, TenantId};
@@ -177,7 +177,7 @@ impl World {
             .tell::<Firmware>(&id, FirmwareCommand::Register { metadata, bytes, signatures: vec![] })
             .await
             .unwrap();
-        done.aggregate.snapshot_for_new_work(id, &SignaturePolicy::default()).unwrap()
+        done.aggregate.snapshot_for_new_work(id, &FirmwarePolicy::default()).unwrap()
     }
 
     /// A campaign over the whole tenant, started.

@@ -3,7 +3,7 @@
 use domain::CampaignId;
 use domain::campaign::{Campaign, CampaignCommand, RollbackCause};
 use domain::device::*;
-use domain::firmware::SignaturePolicy;
+use domain::firmware::FirmwarePolicy;
 use domain::firmware::*;
 use domain::values::Sha256Digest;
 use projections::firmware::FirmwareFilter;
@@ -51,7 +51,7 @@ async fn for_good(world: &World, version: &str) -> FirmwareSnapshot {
         .await
         .unwrap()
         .aggregate
-        .snapshot_for_new_work(id, &SignaturePolicy::default())
+        .snapshot_for_new_work(id, &FirmwarePolicy::default())
         .unwrap()
 }
 

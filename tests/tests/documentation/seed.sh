@@ -118,3 +118,10 @@ webhooks_have_a_secret() { SECRET='a long random text'; }
 build_server() { openssl genpkey -algorithm ed25519 -out build-server.pem 2>/dev/null; printf 'a firmware to sign' >firmware_v4.0.0.bin; }
 # Streams don't end by themselves.
 for_two_seconds() { curl() { timeout 2 curl --fail-with-body --show-error "$@" || [ $? = 124 ]; }; }
+# A firmware with documents beside it.
+documents_to_upload() {
+    F=$(firmware 5.0.0 seed-model)
+    printf '{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"name":"openssl","version":"3.0.6","purl":"pkg:generic/openssl@3.0.6"}]}' >sbom.json
+    printf '{"@context":"https://openvex.dev/ns/v0.2.0","statements":[{"vulnerability":{"name":"CVE-2022-3602"},"status":"affected",
+        "products":[{"@id":"pkg:generic/sensor-firmware@5.0.0"},{"@id":"pkg:generic/other@1"}]}]}' >vex.json
+}

@@ -89,6 +89,14 @@ impl VerificationKey {
         self.verifies_ed25519(manifest.to_string().as_bytes(), signature)
     }
 
+    /// Whether the key signed a message: Ed25519 as it is, P-256 by its SHA-256 with a signature in ASN.1 DER.
+    pub fn verifies_message(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self.algorithm() {
+            Algorithm::Ed25519 => self.verifies_ed25519(message, signature),
+            Algorithm::EcdsaP256 => self.verifies_ecdsa(&Sha256::digest(message).into(), signature),
+        }
+    }
+
     pub(super) fn verifies_ed25519(&self, message: &[u8], signature: &[u8]) -> bool {
         match &self.0 {
             Key::Ed25519(bytes) => UnparsedPublicKey::new(&ED25519, bytes).verify(message, signature).is_ok(),

@@ -108,7 +108,14 @@ fn come(mut view: RolloutView, now: DateTime<Utc>, wait: &Wait) -> Option<(Rollo
         }
         Wait::Start | Wait::Approval | Wait::Change | Wait::ScheduledStart { .. } => unreachable!("it has started"),
         Wait::Jitter { .. } => unreachable!("it has no jitter"),
-        Wait::Resume | Wait::Accept | Wait::Firmware | Wait::Freeze | Wait::Signatures | Wait::Plan => {
+        Wait::Resume
+        | Wait::Accept
+        | Wait::Firmware
+        | Wait::Freeze
+        | Wait::Signatures
+        | Wait::Sbom
+        | Wait::Provenance
+        | Wait::Plan => {
             unreachable!("it runs")
         }
     }

@@ -122,7 +122,7 @@ fn dispatched(ordinal: u32) -> Device {
             requires_version: None,
             requires_reboot: true,
             rollback_allowed: true,
-            unsigned: false,
+            lack: None,
         },
         campaign: None,
         priority: Priority::Normal,

@@ -168,7 +168,7 @@ async fn view_for(
     let kept_back = match lets_dispatch {
         false => Some(KeptBack::Freeze),
         // What devices go back to is another firmware, which is judged with each grant.
-        true => (firmware.unsigned && row.status != CampaignStatus::RollingBack).then_some(KeptBack::Signatures),
+        true => firmware.lack.filter(|_| row.status != CampaignStatus::RollingBack).map(KeptBack::Firmware),
     };
     let rollout = RolloutView {
         status: row.status,

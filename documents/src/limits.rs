@@ -1,0 +1,26 @@
+//! The bounds of documents. A document beyond one of them is refused; nothing is cut off.
+
+/// Largest document, in bytes. An SBOM with 100,000 components and their licenses and hashes has some 50 MB.
+pub const DOCUMENT_MAX_BYTES: usize = 64 * 1024 * 1024;
+/// Deepest nesting of objects and lists.
+pub const DEPTH_MAX: usize = 64;
+/// Longest text, in bytes as written. Texts of licenses stand in SBOMs.
+pub const TEXT_MAX_BYTES: usize = 1024 * 1024;
+/// Longest text that is kept, such as a name or version, in bytes.
+pub const KEPT_TEXT_MAX_BYTES: usize = 1_024;
+/// Longest number, in characters.
+pub const NUMBER_MAX_CHARS: usize = 64;
+/// Most fields of one object.
+pub const FIELDS_MAX: usize = 10_000;
+/// Most components of an SBOM.
+pub const COMPONENTS_MAX: usize = 100_000;
+/// Most statements of a VEX: each vulnerability counts for each product and component.
+pub const STATEMENTS_MAX: usize = 100_000;
+/// Most products that a VEX names.
+pub const PRODUCTS_MAX: usize = 10_000;
+/// Largest DSSE envelope of a provenance, in bytes.
+pub const ENVELOPE_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Most signatures of an envelope that are tried.
+pub const ENVELOPE_SIGNATURES_MAX: usize = 16;
+/// Most subjects of a provenance.
+pub const SUBJECTS_MAX: usize = 10_000;
