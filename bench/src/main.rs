@@ -25,6 +25,7 @@ mod release;
 mod report;
 mod service;
 mod tables;
+mod webhooks;
 mod world;
 
 use std::path::PathBuf;
@@ -65,6 +66,8 @@ enum Scenario {
     Live,
     /// Copies of LoRaWAN devices in a network server: a fleet that is connected, then one device after the other
     Network,
+    /// Uplinks by webhook: into the read model at the highest rate, and on into the API at half of it
+    Webhooks,
     /// The API over a large fleet: bulk registration, lists, single devices
     Queries,
 }
@@ -205,6 +208,9 @@ async fn measure(args: &Args, report: &mut Report) -> Result<()> {
     }
     if args.runs(Scenario::Network) {
         network::run(&tools, args.synced(), report).await?;
+    }
+    if args.runs(Scenario::Webhooks) {
+        webhooks::run(&tools, args.count(), args.samples(), report).await?;
     }
     if args.runs(Scenario::Queries) {
         queries::run(&tools, args.devices(), args.samples(), report).await?;

@@ -34,6 +34,7 @@ mod starts;
 mod statistics;
 mod sweeps;
 mod telemetry;
+mod transports;
 mod trouble;
 mod truths;
 mod turns;
