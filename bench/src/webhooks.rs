@@ -123,7 +123,9 @@ async fn highest_rate(
             .cpu(&used, sent)
             .memory(watched.memory_mib())
             .ceiling("/health", ceiling)
-            .limited_by("the handling of each uplink by the bridge, beside API, projections and servers on the same cores"),
+            .limited_by(
+                "the handling of each uplink by the bridge, beside API, projections and servers on the same cores",
+            ),
     );
     Ok(per_second(sent, elapsed))
 }

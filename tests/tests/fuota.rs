@@ -276,7 +276,8 @@ async fn lorawan_devices_end_a_campaign_by_uplinks_alone_beside_mqtt_devices() {
     let listed = fleet.until(&path, "it is over", |body| body["items"][0]["phase"] == "completed").await;
     let id = listed["items"][0]["deployment_id"].as_str().unwrap();
     let details = fleet.api.get(&format!("{path}/{id}")).await.unwrap();
-    let outcomes: Vec<&Value> = details["campaign_devices"].as_array().unwrap().iter().map(|one| &one["outcome"]).collect();
+    let outcomes: Vec<&Value> =
+        details["campaign_devices"].as_array().unwrap().iter().map(|one| &one["outcome"]).collect();
     assert_eq!(outcomes, ["delivered", "delivered", "withdrawn"], "{details}");
     for n in [0, 1] {
         let update = fleet.api.get(&format!("/devices/lora-{}/updates/1", n + 1)).await.unwrap();

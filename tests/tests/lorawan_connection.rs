@@ -62,9 +62,9 @@ async fn connections_changed_at_once_or_again_keep_the_secrets_that_they_name() 
     }
 
     // One of those that come at once wins; no other removes its key.
-    let puts = keys.iter().map(|key| async {
-        place.send(Method::PUT, &connection(&place.lns, Some(key)), None).await.status().as_u16()
-    });
+    let puts = keys
+        .iter()
+        .map(|key| async { place.send(Method::PUT, &connection(&place.lns, Some(key)), None).await.status().as_u16() });
     let statuses = join_all(puts).await;
     assert!(statuses.contains(&200) && statuses.iter().all(|status| [200, 409].contains(status)), "{statuses:?}");
     place.works().await;

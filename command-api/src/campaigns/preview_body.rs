@@ -146,8 +146,8 @@ impl PreviewBody {
 
 fn waves(plan: &PreviewPlan, devices: &[PerTransport<u32>], estimates: &[WaveEstimate]) -> Vec<PreviewWave> {
     let counted = (1..).zip(&plan.spec.waves).zip(devices.iter().zip(estimates));
-    let wave = |((wave, spec), (devices, estimate)): ((u16, &WaveSpec), (&PerTransport<u32>, &WaveEstimate))| {
-        PreviewWave {
+    let wave =
+        |((wave, spec), (devices, estimate)): ((u16, &WaveSpec), (&PerTransport<u32>, &WaveEstimate))| PreviewWave {
             wave,
             name: spec.name.clone(),
             devices: devices.sum(),
@@ -156,8 +156,7 @@ fn waves(plan: &PreviewPlan, devices: &[PerTransport<u32>], estimates: &[WaveEst
             soak_seconds: estimate.soak.as_secs(),
             limited_by: estimate.limited_by.word(),
             first_devices: plan.first_of_wave(wave, FIRST_DEVICES_MAX).iter().map(PreviewDevice::from).collect(),
-        }
-    };
+        };
     counted.map(wave).collect()
 }
 

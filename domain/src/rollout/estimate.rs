@@ -69,11 +69,7 @@ impl CampaignSpec {
     }
 
     /// What is expected of the staging of all devices, before the first wave; none without blue/green.
-    pub fn estimate_staging(
-        &self,
-        waves: &[PerTransport<u32>],
-        update_seconds: PerTransport<f64>,
-    ) -> Option<Duration> {
+    pub fn estimate_staging(&self, waves: &[PerTransport<u32>], update_seconds: PerTransport<f64>) -> Option<Duration> {
         let devices = PerTransport::each(|transport| waves.iter().map(|wave| *wave.of(transport)).sum());
         self.stages().then(|| self.estimate_wave(0, devices, update_seconds).updating)
     }
@@ -81,9 +77,8 @@ impl CampaignSpec {
     /// The transports go on beside each other: the slower one counts.
     fn estimate_wave(&self, number: u16, devices: PerTransport<u32>, seconds: PerTransport<f64>) -> WaveEstimate {
         let soak = Duration::from_secs(u64::from(self.soak_minutes(number)) * 60);
-        let of_transport = |transport: Transport| {
-            self.estimate_transport(transport, *devices.of(transport), *seconds.of(transport))
-        };
+        let of_transport =
+            |transport: Transport| self.estimate_transport(transport, *devices.of(transport), *seconds.of(transport));
         let slower = PACED
             .into_iter()
             .map(of_transport)

@@ -23,7 +23,11 @@ impl CampaignSpec {
         let after = |transport: Transport| {
             let (before, devices) = (*before.of(transport), *devices.of(transport));
             let pace = self.pace(transport);
-            if devices == 0 { before.filter(|_| pace.rate_per_minute.is_some()) } else { pace.paced_until(before, at, devices) }
+            if devices == 0 {
+                before.filter(|_| pace.rate_per_minute.is_some())
+            } else {
+                pace.paced_until(before, at, devices)
+            }
         };
         PerTransport::each(after)
     }
@@ -42,12 +46,7 @@ impl Pace {
     }
 
     /// End of the rate intervals of all granted devices, after a grant of `devices` more. None if the rate is not limited.
-    fn paced_until(
-        self,
-        before: Option<DateTime<Utc>>,
-        at: DateTime<Utc>,
-        devices: usize,
-    ) -> Option<DateTime<Utc>> {
+    fn paced_until(self, before: Option<DateTime<Utc>>, at: DateTime<Utc>, devices: usize) -> Option<DateTime<Utc>> {
         let rate = self.rate_per_minute?;
         Some(before.map_or(at, |before| before.max(at)) + span(devices as i128 * MINUTE_US, rate))
     }

@@ -176,7 +176,8 @@ impl RolloutView {
     /// Why ready devices don't begin.
     fn limits(&self, now: DateTime<Utc>) -> Vec<Wait> {
         let opened = || self.waves_at_work().iter();
-        let (ready, closed) = (opened().copied().fold(Counts::default(), Counts::plus), opened().map(|w| w.closed).sum());
+        let (ready, closed) =
+            (opened().copied().fold(Counts::default(), Counts::plus), opened().map(|w| w.closed).sum());
         let window = self.next_opening(now).filter(|_| closed > 0);
         let mut waits: Vec<Wait> =
             window.map(|until| Wait::Window { devices: closed, wave: None, until }).into_iter().collect();

@@ -146,7 +146,8 @@ impl WhatIf {
             member.rollback = is_rollback.then_some(update.ordinal);
             member.wave = spec.campaign.map_or(member.wave, |campaign| campaign.wave);
             let begins = spec.campaign.filter(|_| member.first.is_none() && !is_rollback);
-            member.first = member.first.take().or(begins.map(|of| (update.ordinal, Track::new(of.rank, spec.transport, at))));
+            member.first =
+                member.first.take().or(begins.map(|of| (update.ordinal, Track::new(of.rank, spec.transport, at))));
         }
         if member.rollback == Some(update.ordinal) {
             return;

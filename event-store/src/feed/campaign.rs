@@ -73,7 +73,6 @@ fn specification(spec: &CampaignSpec) -> Value {
         "strategy": spec.strategy.word(),
         "rollout_percentage": spec.rollout_percentage.get(),
         "max_concurrent_updates": spec.max_concurrent_updates,
-        "lorawan_max_concurrent_updates": spec.lorawan.max_concurrent_updates,
         "wave_percentages": waves,
         "failure_threshold_percent": spec.failure_threshold_percent.get(),
         "priority": word(&spec.priority),

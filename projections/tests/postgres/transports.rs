@@ -23,7 +23,7 @@ async fn in_use(world: &World, id: &CampaignId) -> (u32, u32) {
 }
 
 async fn ticks(world: &World) {
-    for _ in 0..3 {
+    for _ in 0..4 {
         world.tick().await;
     }
 }

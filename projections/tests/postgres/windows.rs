@@ -247,11 +247,8 @@ async fn a_grant_is_sent_again_only_while_the_window_of_its_device_is_open() {
         grants.extend(rollout::ready(&world.db, &world.tenant, &id, at, 10).await.unwrap());
     }
     assert_eq!(grants.len(), 2);
-    let command = LedgerCommand::Grant {
-        seen_version: 0,
-        slots: Slots { in_use: 0, max_concurrent_updates: 10 }.into(),
-        grants,
-    };
+    let command =
+        LedgerCommand::Grant { seen_version: 0, slots: Slots { in_use: 0, max_concurrent_updates: 10 }.into(), grants };
     world.tell::<Ledger>(&id, command).await.unwrap();
     world.settles().await;
     let sent = async |which| {

@@ -62,7 +62,6 @@ const FIELDS: &[(&str, &str)] = &[
     ("kind", "Update or rollback."),
     ("manual", "Whether an operator opened the wave."),
     ("manufacturer", "As the operator entered it."),
-    ("lorawan_max_concurrent_updates", "The same for LoRaWAN devices, absent if it is the same number."),
     ("max_concurrent_updates", "Most devices of each transport that update at the same time."),
     ("members", "Devices of the campaign with their wave, and those left out with the reason."),
     ("phase", "The phase of the update."),

@@ -100,8 +100,7 @@ impl ChirpStackRequest {
         let webhook_secret = keeping.changed("webhook_secret", "webhook", secret, &self.webhook_secret).await?;
         let secret = kept(|before| before.second_webhook_secret.as_ref());
         let given = &self.second_webhook_secret;
-        let second_webhook_secret =
-            keeping.changed("second_webhook_secret", "second-webhook", secret, given).await?;
+        let second_webhook_secret = keeping.changed("second_webhook_secret", "second-webhook", secret, given).await?;
         let mqtt = match self.mqtt {
             None => None,
             Some(mqtt) => {

@@ -36,7 +36,10 @@ fn some() -> RollbackView {
 #[test]
 fn devices_go_back_under_the_slots_of_the_campaign() {
     assert_eq!(steps(RollbackView { ready: mqtt(9), waiting: 9, ..some() }, at(1)), ["cancel", "grant 4"]);
-    assert_eq!(steps(RollbackView { ready: mqtt(9), waiting: 9, under_way: 3, ..some() }, at(1)), ["cancel", "grant 1"]);
+    assert_eq!(
+        steps(RollbackView { ready: mqtt(9), waiting: 9, under_way: 3, ..some() }, at(1)),
+        ["cancel", "grant 1"]
+    );
     assert_eq!(steps(RollbackView { ready: mqtt(9), waiting: 9, under_way: 4, ..some() }, at(1)), ["cancel"]);
 }
 

@@ -5,11 +5,11 @@ mod policy;
 use super::member::{Member, Tracked};
 use super::world::slot_device;
 use super::*;
-use crate::ledger::devices_of;
 use crate::campaign::{CampaignEvent, CampaignResult};
 use crate::device::{DeviceEvent, Outcome, Phase};
 use crate::ids::CampaignId;
 use crate::ledger::LedgerEvent;
+use crate::ledger::devices_of;
 use crate::rollback::RollbackObstacle;
 
 #[expect(clippy::large_enum_variant, reason = "few of them, and only in a test")]

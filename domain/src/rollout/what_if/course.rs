@@ -102,7 +102,8 @@ impl<'a> Rehearsal<'a> {
             released_at: None,
         };
         let wave_ends = waves.iter().scan(0, end_of).collect();
-        let ranks = |transport| (0..).zip(&roles).filter(move |(_, role)| role.transport == transport).map(|(rank, _)| rank);
+        let ranks =
+            |transport| (0..).zip(&roles).filter(move |(_, role)| role.transport == transport).map(|(rank, _)| rank);
         let waiting = PerTransport::each(|transport| ranks(transport).collect());
         let begun = vec![false; roles.len()];
         Self { roles, names, view, wave_ends, now: start, waiting, begun, next: BinaryHeap::new() }
