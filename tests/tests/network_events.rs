@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use waybill::api_client::ApiClient;
 
 use self::broker::Broker;
+use crate::order::SECRETS;
 use crate::world::{TENANT, World};
 
 /// Pause before a webhook that was refused is sent again.
@@ -219,12 +220,12 @@ const SENT: u64 = 30;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_is_the_senders_turn_to_wait_and_nothing_is_lost() {
-    let mut world = World::start().await;
+    let mut world = World::start_with(&SECRETS).await;
     let api = with_devices(&world, 1).await;
     world.settles().await;
     world.kill_waybill();
     // Only the API serves: what it stores waits.
-    let (mut process, base) = world.another_api(&[]).await;
+    let (mut process, base) = world.another_api(&SECRETS).await;
     fill(&world, NETWORK_TENANT_MAX as usize - ROOM).await;
     let mut refused = Vec::new();
     for frame in 0..SENT {
