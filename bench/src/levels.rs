@@ -41,7 +41,7 @@ const LEVELS: [Level; 17] = [
         measured_by: Some("queries.devices_registered"),
     },
     below("happy path of an update (1 MiB, LAN)", 120_000.0, "ms", None),
-    below("webhook to read model", 1_000.0, "ms", None),
+    below("webhook to read model, p99", 1_000.0, "ms", Some("webhooks.uplink_to_rest.p99")),
     below("live updates to 1,000 clients, p99", 500.0, "ms", Some("live.first_change.p99")),
     below("live updates to 1,000 clients at full speed, p99", 500.0, "ms", Some("live.under_load.p99")),
     below("alert", 10_000.0, "ms", None),

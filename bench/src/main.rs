@@ -26,6 +26,7 @@ mod release;
 mod report;
 mod service;
 mod tables;
+mod webhooks;
 mod world;
 
 use std::path::PathBuf;
@@ -68,6 +69,8 @@ enum Scenario {
     Network,
     /// Downloads from a directory and from a bucket, beside nginx
     Downloads,
+    /// Uplinks by webhook: into the read model at the highest rate, and on into the API at half of it
+    Webhooks,
     /// The API over a large fleet: bulk registration, lists, single devices
     Queries,
 }
@@ -211,6 +214,8 @@ async fn measure(args: &Args, report: &mut Report) -> Result<()> {
     }
     if args.runs(Scenario::Downloads) {
         downloads::run(&tools, args.quick, report).await?;
+    if args.runs(Scenario::Webhooks) {
+        webhooks::run(&tools, args.count(), args.samples(), report).await?;
     }
     if args.runs(Scenario::Queries) {
         queries::run(&tools, args.devices(), args.samples(), report).await?;

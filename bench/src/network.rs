@@ -134,6 +134,7 @@ impl Network {
             ca: None,
             default_device_profile_id: Some(CLASS_A_PROFILE_ID.to_owned()),
             webhook_secret: None,
+            second_webhook_secret: None,
             webhook_header: None,
             auto_import: vec![],
             mqtt: None,

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use domain::campaign::{Campaign, CampaignCommand, PlanSummary};
 use domain::device::{CampaignRef, Device, DeviceCommand, Grant, Limits, UpdateKind, UpdateRequest};
 use domain::ids::name_based_uuid;
-use domain::ledger::{GRANT_DEVICES_MAX, Ledger, LedgerCommand, SlotGrant};
+use domain::ledger::{GRANT_DEVICES_MAX, Ledger, LedgerCommand, SlotGrant, Slots};
 use domain::plan::{CHUNK_DEVICES_MAX, PlanChunk, PlanChunkId, PlanCommand, PlanEntry, RANK_ALGORITHM};
 use domain::planning::{PlanCandidate, plan};
 use domain::{CampaignId, CommandId, Key};
@@ -50,7 +50,7 @@ impl Fleet {
     async fn write_plan(&self, release: &Release, devices: Range<usize>) -> Result<Vec<PlanEntry>> {
         let candidates = devices.map(|n| {
             let from_version = Some(OLD_VERSION.to_owned());
-            Ok(PlanCandidate { device: device_id(n)?, excluded: None, from_version })
+            Ok(PlanCandidate { device: device_id(n)?, excluded: None, from_version, lorawan: false })
         });
         let entries = plan("bench", candidates.collect::<Result<_>>()?, &release.spec);
         let id = name_based_uuid(&["bench plan", &release.campaign.to_string()]);
@@ -86,8 +86,7 @@ impl Fleet {
     async fn grant(&self, release: &Release, seen_version: u64, grants: &[SlotGrant]) -> Result<()> {
         let command = LedgerCommand::Grant {
             seen_version,
-            in_use: 0,
-            max_concurrent_updates: CONCURRENT,
+            slots: Slots { in_use: 0, max_concurrent_updates: CONCURRENT }.into(),
             grants: grants.to_vec(),
         };
         let key = Key::<Ledger>::new(&self.tenant, &release.campaign);
@@ -111,7 +110,7 @@ impl Fleet {
 }
 
 fn slot(entry: &PlanEntry) -> SlotGrant {
-    SlotGrant { device: entry.device.clone(), wave: entry.wave, rank: entry.rank }
+    SlotGrant { device: entry.device.clone(), wave: entry.wave, rank: entry.rank, lorawan: entry.lorawan }
 }
 
 /// The request of the process manager.

@@ -1,7 +1,7 @@
 //! A firmware and a campaign for a fleet, as commands through the executor: the work of an operator over the API.
 
 use anyhow::{Context, Result};
-use domain::campaign::{Campaign, CampaignCommand, CampaignSpec, Strategy, TargetFilters, WaveSpec};
+use domain::campaign::{Campaign, CampaignCommand, CampaignSpec, Strategy, TargetFilters, TransportLimits, WaveSpec};
 use domain::device::FirmwareSnapshot;
 use domain::firmware::{Firmware, FirmwareBytes, FirmwareCommand, FirmwareMetadata, FirmwarePolicy, UpdateType};
 use domain::ids::name_based_uuid;
@@ -108,6 +108,7 @@ fn spec(name: &str, firmware_id: FirmwareId) -> Result<CampaignSpec> {
         sample_seed: None,
         max_concurrent_updates: CONCURRENT,
         batch_size: None,
+        lorawan: TransportLimits::default(),
         waves: vec![WaveSpec::at(Percent::ALL)],
         canary_size: None,
         soak_minutes: 0,

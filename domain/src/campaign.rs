@@ -22,7 +22,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use adjust::{Adjustments, Sample};
+pub use adjust::{Adjustments, Sample, TransportAdjustments};
 pub use allowed::OperatorCommand;
 pub use begin::Decision;
 pub use commands::CampaignCommand;
@@ -33,8 +33,9 @@ pub use events::{
 pub use gate_result::{Bound, GateResult, Verdict};
 pub use rules::Violation;
 pub use spec::{
-    Advance, CONCURRENT_MAX, CampaignSpec, JITTER_MAX_SECONDS, RETRIES_MAX, SCHEDULED_AHEAD_MAX_DAYS,
-    STAGED_PERCENTAGES, Strategy, TARGET_DEVICES_MAX, TARGET_GROUPS_MAX, TargetFilters, WAVES_MAX, WaveSpec,
+    Advance, CONCURRENT_MAX, CampaignSpec, JITTER_MAX_SECONDS, Pace, RETRIES_MAX, SCHEDULED_AHEAD_MAX_DAYS,
+    STAGED_PERCENTAGES, Strategy, TARGET_DEVICES_MAX, TARGET_GROUPS_MAX, TargetFilters, TransportLimits, WAVES_MAX,
+    WaveSpec,
 };
 pub use status::CampaignStatus;
 

@@ -22,6 +22,7 @@ pub mod ledger;
 pub mod lorawan;
 pub mod lorawan_profile;
 pub mod member;
+pub mod per_transport;
 pub mod plan;
 pub mod planning;
 pub mod preconditions;
@@ -46,6 +47,7 @@ pub use ids::{
     FuotaDeploymentId, GroupId, MemberId, RegistrationTokenId, SecretName, TenantId, UpdateId,
 };
 pub use key::{AggregateKey, Key};
+pub use per_transport::PerTransport;
 pub use rejection::{Refusal, Rejection, RejectionKind};
 pub use sealed::Sealed;
 pub use secret_ref::SecretRef;

@@ -43,6 +43,9 @@ pub struct PlanEntry {
     pub excluded: Option<Exclusion>,
     #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
     pub from_version: Option<String>,
+    /// It is a LoRaWAN device, and counts with them until the campaign ends.
+    #[serde(rename = "l", default, skip_serializing_if = "std::ops::Not::not")]
+    pub lorawan: bool,
 }
 
 /// How many devices a plan takes and leaves out.
@@ -153,6 +156,7 @@ mod tests {
             wave: 100,
             excluded: None,
             from_version: Some("v".repeat(64)),
+            lorawan: true,
         };
         let bytes = serde_json::to_vec(&vec![entry; CHUNK_DEVICES_MAX]).unwrap().len();
         assert!(bytes < 500_000, "{bytes}");

@@ -19,6 +19,7 @@ pub struct PlanCandidate {
     pub device: DeviceId,
     pub excluded: Option<Exclusion>,
     pub from_version: Option<String>,
+    pub lorawan: bool,
 }
 
 /// Ranks devices, takes the sample and assigns the waves.
@@ -44,7 +45,8 @@ pub fn plan(seed: &str, mut candidates: Vec<PlanCandidate>, spec: &CampaignSpec)
                 None => 1 + wave_ends.iter().take_while(|end| **end <= rank).count() as u16,
             };
             let rank = rank as u32;
-            PlanEntry { device: candidate.device, rank, wave, excluded, from_version: candidate.from_version }
+            let PlanCandidate { device, from_version, lorawan, .. } = candidate;
+            PlanEntry { device, rank, wave, excluded, from_version, lorawan }
         })
         .collect()
 }
@@ -79,6 +81,7 @@ mod tests {
                 device: DeviceId::new(format!("d-{n}")).unwrap(),
                 excluded: None,
                 from_version: None,
+                lorawan: false,
             })
             .collect()
     }

@@ -25,6 +25,7 @@ pub use estimate::{
     ASSUMED_ACTIVATION_S, ASSUMED_DOWNLOAD_BYTES_PER_S, ASSUMED_INSTALL_S, PaceLimit, WaveEstimate,
     assumed_update_seconds,
 };
+pub use pace::PacedUntil;
 pub use rollback::{ROLLBACK_FAILED_MAX_PERCENT, RollbackView};
 pub use waits::{Wait, waits, waits_before_start};
 pub use what_if::{COURSE_DEVICES_MAX, Course, CourseEnd, Courses, OtherSettings, Stop, WhatIf};
@@ -32,7 +33,9 @@ pub use what_if::{COURSE_DEVICES_MAX, Course, CourseEnd, Courses, OtherSettings,
 use crate::campaign::{CampaignResult, CampaignSpec, CampaignStatus, Evidence, GateKind, RollbackEvidence};
 use crate::firmware::Lack;
 use crate::ids::DeviceId;
-use crate::ledger::GRANT_DEVICES_MAX;
+use crate::ledger::{GRANT_DEVICES_MAX, Slots};
+use crate::per_transport::{PACED, PerTransport};
+use crate::values::Transport;
 
 /// Declares the counts, so that what concerns all of them alike is written once.
 macro_rules! counts {
@@ -43,6 +46,9 @@ macro_rules! counts {
             $($(#[$doc])* pub $name: u32,)+
             /// Could be granted a slot now. Looked up with the view, not kept with the other counts.
             pub ready: u32,
+            /// The LoRaWAN devices among them.
+            #[serde(default)]
+            pub lorawan_ready: u32,
             /// Could be granted a slot if their maintenance window was open. Looked up, too.
             #[serde(default)]
             pub closed: u32,
@@ -59,7 +65,7 @@ macro_rules! counts {
 
             /// The reverse of [`Self::kept`].
             pub fn of_kept([$($name),+]: [u32; Self::KEPT.len()]) -> Self {
-                Self { $($name,)+ ready: 0, closed: 0 }
+                Self { $($name,)+ ready: 0, lorawan_ready: 0, closed: 0 }
             }
 
             #[must_use]
@@ -67,6 +73,7 @@ macro_rules! counts {
                 Self {
                     $($name: self.$name + other.$name,)+
                     ready: self.ready + other.ready,
+                    lorawan_ready: self.lorawan_ready + other.lorawan_ready,
                     closed: self.closed + other.closed,
                 }
             }
@@ -77,6 +84,7 @@ macro_rules! counts {
                 Self {
                     $($name: self.$name.saturating_sub(other.$name),)+
                     ready: self.ready.saturating_sub(other.ready),
+                    lorawan_ready: self.lorawan_ready.saturating_sub(other.lorawan_ready),
                     closed: self.closed.saturating_sub(other.closed),
                 }
             }
@@ -98,6 +106,8 @@ counts! {
     gate_settled,
     /// Hold a slot.
     in_use,
+    /// The LoRaWAN devices among them.
+    lorawan_in_use,
     /// Reached, and not ended, deferred or staged; or being cancelled.
     working,
     expired,
@@ -130,6 +140,16 @@ impl Counts {
     pub fn has_everybody_ended(&self) -> bool {
         self.ended() >= self.enrolled
     }
+
+    /// Devices that hold a slot, of each transport.
+    pub fn slots_in_use(&self) -> PerTransport<u32> {
+        PerTransport::of_total(self.in_use, self.lorawan_in_use)
+    }
+
+    /// Devices that could be granted a slot now, of each transport.
+    pub fn ready_by_transport(&self) -> PerTransport<u32> {
+        PerTransport::of_total(self.ready, self.lorawan_ready)
+    }
 }
 
 /// A campaign as its read model shows it: the state after a prefix of the log.
@@ -151,7 +171,7 @@ pub struct RolloutView {
     /// Counts of each wave, in order.
     pub waves: Vec<Counts>,
     /// End of the rate intervals of all devices granted so far.
-    pub paced_until: Option<DateTime<Utc>>,
+    pub paced_until: PacedUntil,
     pub ends_at: Option<DateTime<Utc>>,
     /// Some failed devices, for evidence: the first of each kind, those of the latest wave first.
     pub failed_devices: Vec<FailedDevice>,
@@ -188,9 +208,9 @@ pub struct FailedDevice {
 /// What should happen next.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RolloutStep {
-    /// Grant slots to at most this many devices that are ready.
+    /// Grant slots to at most this many devices of each transport that are ready.
     Grant {
-        devices_max: u32,
+        devices_max: PerTransport<u32>,
     },
     /// Enough devices have staged the version.
     CompleteStaging {
@@ -306,7 +326,7 @@ fn decide_running(view: &RolloutView, now: DateTime<Utc>) -> Vec<RolloutStep> {
     let mut decisions = judged.filter(|_| !over).into_iter().collect::<Vec<_>>();
     decisions.extend((over && staged).then_some(RolloutStep::CancelStaged));
     let devices_max = view.grantable(now);
-    if devices_max > 0 {
+    if devices_max.sum() > 0 {
         decisions.push(RolloutStep::Grant { devices_max });
     }
     decisions
@@ -338,13 +358,23 @@ impl RolloutView {
     }
 
     /// Devices that may be granted now, limited by rate, slots and batch size.
-    fn grantable(&self, now: DateTime<Utc>) -> u32 {
-        self.spec.paced(self.paced_until, now).min(self.grantable_but_for_rate())
+    fn grantable(&self, now: DateTime<Utc>) -> PerTransport<u32> {
+        self.within_rate(self.grantable_but_for_rate(), now)
     }
 
-    fn grantable_but_for_rate(&self) -> u32 {
-        let ready: u32 = self.waves_at_work().iter().map(|wave| wave.ready).sum();
-        self.free_slots().min(ready)
+    fn grantable_but_for_rate(&self) -> PerTransport<u32> {
+        let waves = self.waves_at_work().iter().copied().fold(Counts::default(), Counts::plus);
+        self.within_slots(waves.ready_by_transport())
+    }
+
+    /// As many of them as the rate of each transport lets begin, and as fit in one grant. LoRaWAN devices come first: they take long.
+    fn within_rate(&self, devices: PerTransport<u32>, now: DateTime<Utc>) -> PerTransport<u32> {
+        let paced = |transport: Transport| {
+            let rate = self.spec.pace(transport).paced(*self.paced_until.of(transport), now);
+            rate.min(*devices.of(transport))
+        };
+        let lorawan = paced(Transport::Lorawan).min(GRANT_DEVICES_MAX as u32);
+        PerTransport { mqtt: paced(Transport::Mqtt).min(GRANT_DEVICES_MAX as u32 - lorawan), lorawan }
     }
 
     /// The waves whose devices may begin. All devices may stage; the view counts as ready only those that may begin or activate.
@@ -353,21 +383,38 @@ impl RolloutView {
         self.waves.get(..opened).unwrap_or(&self.waves)
     }
 
-    /// Free slots that one grant may take.
-    fn free_slots(&self) -> u32 {
-        let slots = self.spec.max_concurrent_updates.saturating_sub(self.total().in_use);
-        let batch = self.spec.batch_size.unwrap_or(u32::MAX).min(GRANT_DEVICES_MAX as u32);
-        slots.min(batch)
+    /// The slots of each transport.
+    pub fn slots(&self) -> PerTransport<Slots> {
+        let in_use = self.total().slots_in_use();
+        PerTransport::each(|transport| Slots {
+            in_use: *in_use.of(transport),
+            max_concurrent_updates: self.spec.pace(transport).max_concurrent_updates,
+        })
+    }
+
+    /// As many of them as have free slots, and as begin together.
+    fn within_slots(&self, ready: PerTransport<u32>) -> PerTransport<u32> {
+        let slots = self.slots();
+        PerTransport::each(|transport| {
+            let batch = self.spec.pace(transport).batch_size.unwrap_or(u32::MAX);
+            slots.of(transport).free().min(batch).min(*ready.of(transport))
+        })
     }
 
     /// When the next grant is due without any other event: only if the rate is the only limit.
     pub fn next_grant_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let waits = match (self.status, &self.rollback) {
-            (CampaignStatus::Running, _) => self.grantable_but_for_rate() > 0,
-            (CampaignStatus::RollingBack, Some(rollback)) => self.rollbacks_within_slots(rollback) > 0,
-            _ => false,
+        let waiting = match (self.status, &self.rollback) {
+            (CampaignStatus::Running, _) => self.grantable_but_for_rate(),
+            (CampaignStatus::RollingBack, Some(rollback)) => self.rollbacks_within_slots(rollback),
+            _ => PerTransport::default(),
         };
-        self.spec.next_paced(self.paced_until).filter(|next| waits && *next > now)
+        let waiting = PACED.into_iter().filter(|transport| *waiting.of(*transport) > 0);
+        waiting.filter_map(|transport| self.next_paced(transport, now)).min()
+    }
+
+    /// When the rate lets the next device of a transport begin; none if that may be now.
+    fn next_paced(&self, transport: Transport, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.spec.pace(transport).next_paced(*self.paced_until.of(transport)).filter(|next| *next > now)
     }
 
     fn result(&self) -> CampaignResult {

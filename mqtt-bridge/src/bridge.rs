@@ -15,7 +15,7 @@ use crate::command::Links;
 use crate::inbound::{Answers, Backlog, Handler, Queues, Unfinished, measure_backlog, mqtt_msgs, unstored};
 use crate::link::{BrokerAddress, Link};
 use crate::lorawan::ended::ended_downlinks;
-use crate::network::{ForeignBrokers, Intake, TlsSettings, follow_foreign_brokers, read_queue};
+use crate::network::{BrokerCounts, ForeignBrokers, Intake, TlsSettings, follow_foreign_brokers, read_queue};
 use crate::outbound::{LiveDevices, Outbound};
 
 /// What the bridge needs.
@@ -54,6 +54,8 @@ pub struct Bridge {
     pub ready: watch::Receiver<bool>,
     /// Messages of devices that are not processed yet.
     pub backlog: watch::Receiver<Backlog>,
+    /// Brokers of ChirpStacks that this process reads.
+    pub brokers: Arc<BrokerCounts>,
     link: Arc<Link>,
 }
 
@@ -77,6 +79,7 @@ impl Bridge {
         let (downlinks_ended, ended) = ended_downlinks();
         let intake = Arc::new(Intake::new(store.clone(), handler, downlinks_ended));
         tasks.spawn("network-queue", read_queue(waybill.clone(), intake, tasks.clone()));
+        let counts = Arc::new(BrokerCounts::default());
         let brokers = ForeignBrokers {
             waybill: waybill.clone(),
             store: store.clone(),
@@ -84,6 +87,7 @@ impl Bridge {
             secrets: secrets.clone(),
             outward: outward.clone(),
             tls,
+            counts: Arc::clone(&counts),
             tasks: tasks.clone(),
         };
         tasks.spawn("network-brokers", follow_foreign_brokers(brokers));
@@ -91,7 +95,7 @@ impl Bridge {
         let outbound =
             Outbound { broker, store, waybill, links, live_devices, secrets, outward, ended, tasks: tasks.clone() };
         tasks.spawn("mqtt-outbound", outbound.run());
-        Self { ready, backlog, link }
+        Self { ready, backlog, brokers: counts, link }
     }
 
     /// Whether this process is connected to the broker.

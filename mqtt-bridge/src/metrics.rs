@@ -53,7 +53,7 @@ const METRICS: [Metric; 18] = [
     Metric::Counter(
         "waybill_lorawan_commands_total",
         "Looks at the downlink queue of a LoRaWAN device for its command, by kind and outcome.",
-        &[],
+        &[&[("kind", "install"), ("outcome", "unavailable")]],
     ),
     Metric::Counter(
         "waybill_lorawan_downlinks_ended_total",

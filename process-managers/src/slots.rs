@@ -11,6 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{Campaign, CampaignSpec};
 use domain::device::{CampaignRef, Device, DeviceCommand, FirmwareSnapshot, Grant, Limits, UpdateKind, UpdateRequest};
 use domain::ledger::{Ledger, LedgerCommand, SlotGrant};
+use domain::per_transport::PerTransport;
 use domain::rollout::{RolloutStep, decide};
 use domain::{CommandId, Key};
 use event_store::{Cause, ExecuteError, Loaded, RecordRef, Request};
@@ -38,16 +39,15 @@ pub(crate) async fn grant(context: &Context, row: &WorkRow) -> Result<bool, Reco
         _ => None,
     });
     let Some(devices_max) = granted else { return Ok(false) };
-    let ready = next_devices(context, row, view, now, devices_max as usize).await?;
+    let limits = PerTransport { mqtt: devices_max.mqtt as usize, lorawan: devices_max.lorawan as usize };
+    let ready = next_devices(context, row, view, now, limits).await?;
     if ready.is_empty() {
         return Ok(false);
     }
     let Some(campaign) = as_seen(context, row, view).await? else { return Ok(false) };
-    let spec = &view.rollout.spec;
     let command = LedgerCommand::Grant {
         seen_version: view.ledger_version,
-        in_use: view.rollout.total().in_use,
-        max_concurrent_updates: spec.max_concurrent_updates,
+        slots: view.rollout.slots(),
         grants: ready.iter().map(|(slot, _)| slot.clone()).collect(),
     };
     let number = view.ledger_version + 1;
@@ -78,13 +78,13 @@ async fn next_devices(
     row: &WorkRow,
     view: &View,
     now: DateTime<Utc>,
-    limit: usize,
+    limits: PerTransport<usize>,
 ) -> Result<Vec<(SlotGrant, Option<FirmwareSnapshot>)>, ReconcileError> {
     if view.rollout.rollback.is_some() {
-        let returning = rollout::returning(&context.db, &row.tenant, &row.campaign, now, limit).await?;
+        let returning = rollout::returning(&context.db, &row.tenant, &row.campaign, now, limits).await?;
         return Ok(returning.into_iter().map(|back| (back.slot, Some(back.firmware))).collect());
     }
-    let ready = rollout::ready(&context.db, &row.tenant, &row.campaign, now, limit).await?;
+    let ready = rollout::ready(&context.db, &row.tenant, &row.campaign, now, limits).await?;
     Ok(ready.into_iter().map(|slot| (slot, None)).collect())
 }
 

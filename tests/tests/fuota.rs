@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use fake_chirpstack::{
-    APPLICATION_ID, Command, FakeChirpstack, FaultKind, FuotaScript, Settings, TENANT_ID, TENANT_KEY,
+    APPLICATION_ID, Command, FakeChirpstack, FaultKind, FuotaScript, Settings, TENANT_ID, TENANT_KEY, Webhook,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -16,6 +16,11 @@ use crate::world::{MODEL, ManualDevice, World};
 const PROFILE_ID: &str = "8d3c2b1a-0000-4000-8000-00000000000f";
 /// A job of a deployment takes so long: there is time to kill Waybill between two.
 const JOB: Duration = Duration::from_millis(250);
+
+/// A status of gRPC.
+const UNAVAILABLE: i32 = 14;
+/// Calls that fail: more than there will be.
+const MANY: u32 = 900;
 
 struct Fleet {
     world: World,
@@ -35,21 +40,10 @@ impl Fleet {
         lns.carry_out(Command::CreateDeviceProfile { id, name, class_c: true, fuota: true, uplink_interval: 1 })
             .unwrap();
         let world = World::start().await;
-        let api = world.operator().await;
-        let connection = json!({
-            "url": lns.url(), "chirpstack_tenant_id": TENANT_ID, "api_key": TENANT_KEY,
-            "default_device_profile_id": PROFILE_ID,
-        });
-        api.send(Method::PUT, "/tenants/default/chirpstack", Some(&connection)).await.unwrap().success().unwrap();
-        let fleet = Self { world, api, lns };
+        let fleet = Self::connected(world, lns).await;
         let mut devices = Vec::new();
         for (id, n) in [("lora-1", Some(1)), ("lora-2", Some(2)), ("mqtt-1", None)] {
-            let mut body = json!({"device_id": id, "device_type": "valve", "device_model": MODEL});
-            if let Some(n) = n {
-                body["lorawan_dev_eui"] = eui(n).into();
-                body["chirpstack_app_id"] = APPLICATION_ID.into();
-            }
-            fleet.api.post("/devices", &body).await.unwrap();
+            fleet.register(id, n).await;
             let device = fleet.world.manual_device(id).await;
             device.boots("b1", "1.0.0").await;
             fleet
@@ -58,6 +52,53 @@ impl Fleet {
                 })
                 .await;
             devices.push(device);
+        }
+        (fleet, devices)
+    }
+
+    async fn connected(world: World, lns: FakeChirpstack) -> Self {
+        let api = world.operator().await;
+        let connection = json!({
+            "url": lns.url(), "chirpstack_tenant_id": TENANT_ID, "api_key": TENANT_KEY,
+            "default_device_profile_id": PROFILE_ID,
+        });
+        api.send(Method::PUT, "/tenants/default/chirpstack", Some(&connection)).await.unwrap().success().unwrap();
+        Self { world, api, lns }
+    }
+
+    async fn register(&self, id: &str, n: Option<u32>) {
+        let mut body = json!({"device_id": id, "device_type": "valve", "device_model": MODEL});
+        if let Some(n) = n {
+            body["lorawan_dev_eui"] = eui(n).into();
+            body["chirpstack_app_id"] = APPLICATION_ID.into();
+        }
+        self.api.post("/devices", &body).await.unwrap();
+    }
+
+    /// Three LoRaWAN devices that speak by uplinks alone, and two of MQTT.
+    async fn of_uplinks() -> (Self, Vec<ManualDevice>) {
+        let settings = Settings { deployment_step: JOB, plays_firmware: Some(JOB), ..Settings::default() };
+        let lns = FakeChirpstack::start(settings).await.unwrap();
+        let (id, name) = (PROFILE_ID.to_owned(), "valves".to_owned());
+        lns.carry_out(Command::CreateDeviceProfile { id, name, class_c: true, fuota: true, uplink_interval: 1 })
+            .unwrap();
+        let world = World::start().await;
+        let webhook = Webhook::new(&format!("{}/api/v1/lorawan/webhooks/default", world.base()));
+        lns.carry_out(Command::SetWebhooks { webhooks: vec![webhook] }).unwrap();
+        let fleet = Self::connected(world, lns).await;
+        let mut devices = Vec::new();
+        for id in ["mqtt-1", "mqtt-2"] {
+            fleet.register(id, None).await;
+            let device = fleet.world.manual_device(id).await;
+            device.boots("b1", "1.0.0").await;
+            devices.push(device);
+        }
+        for n in 1..=3 {
+            fleet.register(&format!("lora-{n}"), Some(n)).await;
+        }
+        for id in ["mqtt-1", "mqtt-2", "lora-1", "lora-2", "lora-3"] {
+            let is_there = |body: &Value| body["status"] == "online" && body["firmware_version"] == "1.0.0";
+            fleet.until(&format!("/devices/{id}"), "online by what it says", is_there).await;
         }
         (fleet, devices)
     }
@@ -191,4 +232,65 @@ impl Fleet {
         self.until_nothing_is_there().await;
         device.reports(2, 1, "cancelled").await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lorawan_devices_end_a_campaign_by_uplinks_alone_beside_mqtt_devices() {
+    let (fleet, devices) = Fleet::of_uplinks().await;
+    let firmware = fleet.world.firmware(&fleet.api, "2.0.0").await;
+    let is_away = FaultKind::Fails { code: UNAVAILABLE, message: "later".to_owned() };
+    fleet.lns.carry_out(Command::Fault { path: "StartDeployment".to_owned(), times: MANY, fault: is_away }).unwrap();
+    let wanted = json!({
+        "deployment_strategy": "immediate", "target_all": true, "max_concurrent_updates": 1, "lorawan": {"max_concurrent_updates": 3},
+    });
+    let campaign = fleet.world.campaign(&fleet.api, &firmware, wanted).await;
+
+    // LoRaWAN devices hold no slot of the others: the only one goes from one MQTT device to the next.
+    for n in 1..=3 {
+        fleet.update_is(&format!("lora-{n}"), 1, 1, "accepted").await;
+    }
+    let dispatched = async |id: &str| fleet.api.get(&format!("/devices/{id}/updates/1")).await.is_ok();
+    let first = async || dispatched("mqtt-1").await || dispatched("mqtt-2").await;
+    fleet.world.until("an MQTT device begins", first).await;
+    let order = if dispatched("mqtt-1").await { [0, 1] } else { [1, 0] };
+    for index in order {
+        fleet.update_is(devices[index].id(), 1, 1, "dispatched").await;
+        devices[index].installs(1, 1, "b2", "2.0.0").await;
+        fleet.update_is(devices[index].id(), 1, 1, "confirmed").await;
+    }
+
+    // A device that leaves between its addition and the start gets no fragments.
+    fleet.until_there("the devices are added", |lns| lns.calls("FuotaService/StartDeployment") > 0).await;
+    fleet.api.post("/updates/lora-3~1/cancel", &json!({"reason": "not this one"})).await.unwrap();
+    let path = format!("/campaigns/{campaign}/lorawan-deployments");
+    fleet.until(&path, "one device is withdrawn", |body| body["items"][0]["withdrawn"] == 1).await;
+    fleet.lns.carry_out(Command::ClearFaults).unwrap();
+    for n in 1..=2 {
+        fleet.update_is(&format!("lora-{n}"), 1, 1, "confirmed").await;
+    }
+    fleet.world.campaign_is(&fleet.api, &campaign, &["completed"]).await;
+    assert_eq!(fleet.lns.calls("FuotaService/RemoveDevices"), 1);
+    assert!(!is_asked_for_its_image(&fleet.lns, 3) && is_asked_for_its_image(&fleet.lns, 1));
+
+    // What was delivered was confirmed only afterwards, by the device's own uplink.
+    let listed = fleet.until(&path, "it is over", |body| body["items"][0]["phase"] == "completed").await;
+    let id = listed["items"][0]["deployment_id"].as_str().unwrap();
+    let details = fleet.api.get(&format!("{path}/{id}")).await.unwrap();
+    let outcomes: Vec<&Value> =
+        details["campaign_devices"].as_array().unwrap().iter().map(|one| &one["outcome"]).collect();
+    assert_eq!(outcomes, ["delivered", "delivered", "withdrawn"], "{details}");
+    for n in [0, 1] {
+        let update = fleet.api.get(&format!("/devices/lora-{}/updates/1", n + 1)).await.unwrap();
+        let (delivered, confirmed) = (&details["campaign_devices"][n]["ended_at"], &update["ended_at"]);
+        assert!(delivered.as_str().unwrap() < confirmed.as_str().unwrap(), "{details}, {update}");
+    }
+    fleet.world.read_models_equal_a_replay().await;
+}
+
+/// Whether a device was asked by a job of a deployment: its answers are uplinks on the ports of the packages.
+fn is_asked_for_its_image(lns: &FakeChirpstack, n: u32) -> bool {
+    lns.events().iter().any(|event| {
+        let body: Value = serde_json::from_slice(&event.json).unwrap();
+        event.dev_eui == eui(n) && [200, 201].iter().any(|port| body["fPort"] == *port)
+    })
 }

@@ -41,6 +41,7 @@ mod isolation;
 mod live;
 mod login;
 mod lorawan;
+mod lorawan_connection;
 mod lorawan_import;
 mod members;
 mod misbehaviours;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use event_store::network::{JetStreamRawEvents, RawEvent, RawEvents, RawSource};
+use event_store::streams::NETWORK_TENANT_MAX;
 use futures::StreamExt;
 use futures::stream;
 use reqwest::Method;
@@ -14,10 +16,13 @@ use serde_json::{Value, json};
 use waybill::api_client::ApiClient;
 
 use self::broker::Broker;
-use crate::world::World;
+use crate::order::SECRETS;
+use crate::world::{TENANT, World};
 
 /// Pause before a webhook that was refused is sent again.
 const AGAIN: Duration = Duration::from_millis(200);
+/// Events that are put into the queue at the same time.
+const FILLED_AT_ONCE: usize = 256;
 /// Webhooks under way at a time.
 const IN_FLIGHT: usize = 32;
 
@@ -46,7 +51,11 @@ fn uplink(n: usize, f_cnt: u64, data: &[u8], port: u8) -> Value {
 }
 
 async fn post(world: &World, path: &str, body: &Value) -> u16 {
-    let url = format!("{}/api/v1/lorawan/webhooks/{path}", world.base());
+    post_to(&world.base(), path, body).await
+}
+
+async fn post_to(base: &str, path: &str, body: &Value) -> u16 {
+    let url = format!("{base}/api/v1/lorawan/webhooks/{path}");
     reqwest::Client::new().post(url).json(body).send().await.map_or(0, |reply| reply.status().as_u16())
 }
 
@@ -202,4 +211,60 @@ async fn an_uplink_by_both_ways_counts_once_and_nothing_is_lost_when_waybill_die
     }
     world.until("nothing waits", async || metric(&world, "waybill_network_backlog_messages", &[]).await == 0.0).await;
     broker.stop().await;
+}
+
+/// The queue of a tenant has room for this many events more.
+const ROOM: usize = 10;
+/// Events sent to a queue with that room.
+const SENT: u64 = 30;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_is_the_senders_turn_to_wait_and_nothing_is_lost() {
+    let mut world = World::start_with(&SECRETS).await;
+    let api = with_devices(&world, 1).await;
+    world.settles().await;
+    world.kill_waybill();
+    // Only the API serves: what it stores waits.
+    let (mut process, base) = world.another_api(&SECRETS).await;
+    fill(&world, NETWORK_TENANT_MAX as usize - ROOM).await;
+    let mut refused = Vec::new();
+    for frame in 0..SENT {
+        match post_to(&base, "default?event=up", &uplink(0, frame, &[9], 2)).await {
+            200 => {}
+            503 => refused.push(frame),
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(refused, Vec::from_iter(ROOM as u64..SENT), "those that came when it was full");
+    assert_eq!(post_to(&base, "rival?event=up", &uplink(0, 0, &[9], 2)).await, 404, "there is no other tenant");
+    process.terminate().await;
+
+    world.start_waybill().await;
+    for frame in refused {
+        deliver(&world, "default?event=up", &uplink(0, frame, &[9], 2)).await;
+    }
+    let wanted: Vec<u64> = (0..SENT).collect();
+    let all = async || frames(&telemetry(&api, 0).await).len() >= wanted.len();
+    world.until("every uplink is handled", all).await;
+    assert_eq!(frames(&telemetry(&api, 0).await), wanted, "each once");
+}
+
+/// Puts events of an unknown device into the queue, as many as a bridge that is away would leave there.
+async fn fill(world: &World, events: usize) {
+    let nats = waybill::nats::connect(&world.stack.nats.waybill_url(), "waybill-test").await.unwrap();
+    let queue = JetStreamRawEvents::new(nats);
+    let event = |n: usize| RawEvent {
+        tenant: TENANT.parse().unwrap(),
+        source: RawSource::Webhook,
+        event: Some("up".to_owned()),
+        route: None,
+        origin: "test".to_owned(),
+        id: Some(format!("filling-{n}")),
+        body: json!({"devEUI": "ffffffffffffffff", "data": "AQ=="}).to_string().into(),
+    };
+    let queue = &queue;
+    let kept = stream::iter(0..events).for_each_concurrent(FILLED_AT_ONCE, |n| async move {
+        queue.keep(&event(n)).await.unwrap();
+    });
+    kept.await;
 }

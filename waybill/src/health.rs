@@ -40,8 +40,19 @@ pub(crate) fn of_bridge(bridge: Arc<Bridge>) -> HealthCheck {
             false => Finding::new("MQTT link", PartStatus::Down, "not connected to the MQTT broker".to_owned()),
         };
         let backlog = backlog(&bridge.backlog.borrow());
-        async move { vec![link, backlog] }.boxed()
+        let brokers = brokers(bridge.brokers.wanted(), bridge.brokers.up());
+        async move { vec![link, backlog, brokers] }.boxed()
     })
+}
+
+/// Brokers of ChirpStacks: one process reads all of them.
+fn brokers(wanted: i64, up: i64) -> Finding {
+    let (status, detail) = match (wanted, up) {
+        (0, _) => (PartStatus::Up, "none is read by this process".to_owned()),
+        (wanted, up) if up >= wanted => (PartStatus::Up, format!("{up} are read")),
+        (wanted, up) => (PartStatus::Degraded, format!("{up} of {wanted} are read; the log names the tenants")),
+    };
+    Finding::new("brokers of ChirpStacks", status, detail)
 }
 
 /// The connections by which devices are let in and disconnected.
@@ -227,6 +238,12 @@ mod tests {
             watermark(&Watermark::Until { until, since: until }).0
         };
         assert_eq!((heard(5), heard(62)), (PartStatus::Up, PartStatus::Degraded));
+    }
+
+    #[test]
+    fn a_broker_that_is_not_read_degrades() {
+        let status = |wanted, up| brokers(wanted, up).status;
+        assert_eq!((status(0, 0), status(2, 2), status(2, 1)), (PartStatus::Up, PartStatus::Up, PartStatus::Degraded));
     }
 
     #[tokio::test]

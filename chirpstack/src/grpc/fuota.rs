@@ -1,6 +1,6 @@
 //! Images by multicast: `api.FuotaService`, which servers from 4.12 have.
 //!
-//! The calls of a deployment's life: create, add devices, start, poll ([`Client::list_fuota_devices`], [`Client::list_fuota_jobs`]), delete.
+//! The calls of a deployment's life: create, add and remove devices, start, poll ([`Client::list_fuota_devices`], [`Client::list_fuota_jobs`]), delete.
 //! `UpdateDeployment` is left out: ChirpStack refuses it to a tenant's key.
 
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ pub mod path {
     pub const START: &str = "/api.FuotaService/StartDeployment";
     pub const LIST: &str = "/api.FuotaService/ListDeployments";
     pub const ADD_DEVICES: &str = "/api.FuotaService/AddDevices";
+    pub const REMOVE_DEVICES: &str = "/api.FuotaService/RemoveDevices";
     pub const LIST_DEVICES: &str = "/api.FuotaService/ListDevices";
     pub const ADD_GATEWAYS: &str = "/api.FuotaService/AddGateways";
     pub const LIST_JOBS: &str = "/api.FuotaService/ListJobs";
@@ -172,6 +173,14 @@ pub struct AddDevicesRequest {
 }
 
 #[derive(Clone, PartialEq, Eq, ::prost::Message)]
+pub struct RemoveDevicesRequest {
+    #[prost(string, tag = "1")]
+    pub fuota_deployment_id: String,
+    #[prost(string, repeated, tag = "2")]
+    pub dev_euis: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, ::prost::Message)]
 pub struct AddGatewaysRequest {
     #[prost(string, tag = "1")]
     pub fuota_deployment_id: String,
@@ -307,6 +316,13 @@ impl Client {
         let dev_euis = dev_euis.iter().map(|eui| normalise_eui(eui)).collect::<Result<_, _>>()?;
         let request = AddDevicesRequest { fuota_deployment_id: deployment_id.to_owned(), dev_euis };
         self.send(path::ADD_DEVICES, request).await
+    }
+
+    /// Takes devices out of a deployment that has not started.
+    pub async fn remove_fuota_devices(&self, deployment_id: &str, dev_euis: &[String]) -> Result<(), Error> {
+        let dev_euis = dev_euis.iter().map(|eui| normalise_eui(eui)).collect::<Result<_, _>>()?;
+        let request = RemoveDevicesRequest { fuota_deployment_id: deployment_id.to_owned(), dev_euis };
+        self.send(path::REMOVE_DEVICES, request).await
     }
 
     /// Names the gateways to send from. Without, ChirpStack takes those that heard the devices last.

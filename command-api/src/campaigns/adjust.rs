@@ -3,7 +3,7 @@
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use domain::Key;
-use domain::campaign::{Adjustments, Campaign, CampaignCommand};
+use domain::campaign::{Adjustments, Campaign, CampaignCommand, TransportAdjustments};
 use domain::change::Change;
 use domain::values::{Percent, Threshold};
 use domain::window::MaintenanceWindows;
@@ -31,6 +31,9 @@ pub(crate) struct AdjustRequest {
     rate_per_minute: Change<u32>,
     #[schema(value_type = Option<u32>)]
     batch_size: Change<u32>,
+    /// Of its LoRaWAN devices. `null` in a field: as in the campaign.
+    #[schema(value_type = Option<parts::TransportLimits>)]
+    lorawan: TransportAdjustments,
     /// Can only be raised: devices that were not sampled join the last wave.
     #[schema(value_type = Option<u8>)]
     rollout_percentage: Option<Percent>,
@@ -62,6 +65,7 @@ impl AdjustRequest {
             max_concurrent_updates: self.max_concurrent_updates,
             rate_per_minute: self.rate_per_minute,
             batch_size: self.batch_size,
+            lorawan: self.lorawan,
             rollout_percentage: self.rollout_percentage,
             success_threshold_percent: self.success_threshold_percent,
             failure_threshold_percent: self.failure_threshold_percent,

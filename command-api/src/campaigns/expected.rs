@@ -6,6 +6,7 @@ use std::time::Duration;
 use domain::TenantId;
 use domain::campaign::{Advance, CampaignSpec};
 use domain::device::FirmwareSnapshot;
+use domain::per_transport::PerTransport;
 use domain::rollout::{
     ASSUMED_ACTIVATION_S, ASSUMED_DOWNLOAD_BYTES_PER_S, ASSUMED_INSTALL_S, WaveEstimate, assumed_update_seconds,
 };
@@ -40,6 +41,14 @@ pub(super) struct Average {
     pub(super) seconds: f64,
     basis: &'static str,
     measured: u64,
+}
+
+impl Average {
+    /// With the time that an image takes to LoRaWAN devices, if that is known: nobody's download is as slow.
+    pub(super) fn with_lorawan(&self, image_s: Option<u64>) -> PerTransport<f64> {
+        let lorawan = image_s.map_or(self.seconds, |seconds| seconds as f64 + ASSUMED_INSTALL_S as f64);
+        PerTransport { mqtt: self.seconds, lorawan }
+    }
 }
 
 /// The average of the firmware's own updates, or of all updates, or an assumption.

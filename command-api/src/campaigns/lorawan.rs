@@ -72,7 +72,7 @@ impl LorawanForecast {
     pub(super) fn of(forecast: &Forecast) -> Option<Self> {
         (forecast.devices > 0).then(|| Self {
             devices: forecast.devices,
-            expected_seconds: forecast.groups.iter().filter_map(|group| group.seconds).max(),
+            expected_seconds: forecast.longest_s(),
             groups: forecast.groups.iter().map(LorawanGroup::from).collect(),
         })
     }

@@ -80,6 +80,19 @@ pub(crate) struct MaintenanceWindow {
     default_timezone: Option<String>,
 }
 
+/// Limits of the devices of one transport. What is absent is as in the campaign.
+#[derive(ToSchema)]
+#[schema(example = json!({"max_concurrent_updates": 250}))]
+#[expect(dead_code, reason = "describes the domain's `TransportLimits`")]
+pub(crate) struct TransportLimits {
+    /// Devices of this transport that update at the same time, 1 to 100,000. Those that begin together share a FUOTA deployment, at most 250.
+    max_concurrent_updates: Option<u32>,
+    /// Devices of this transport that begin in a minute.
+    rate_per_minute: Option<u32>,
+    /// Most devices of this transport that begin together.
+    batch_size: Option<u32>,
+}
+
 /// What a campaign's specification has besides name, firmware and strategy, with all defaults filled in.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes `CampaignSpec` as replies show it")]
@@ -92,6 +105,8 @@ pub(crate) struct CampaignSettings {
     sample_seed: Option<String>,
     max_concurrent_updates: u32,
     batch_size: Option<u32>,
+    /// Absent without limits of their own.
+    lorawan: Option<TransportLimits>,
     waves: Vec<WaveRequest>,
     canary_size: Option<u32>,
     soak_minutes: u32,

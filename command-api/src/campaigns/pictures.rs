@@ -38,6 +38,7 @@ fn plan(body: &Value) -> (CampaignSpec, Vec<u32>) {
         device: DeviceId::new(format!("d-{n}")).unwrap(),
         excluded: None,
         from_version: None,
+        lorawan: false,
     };
     let counts = PlanDraft::make("seed", (0..DEVICES).map(device).collect(), &spec).counts;
     (spec, counts.waves)

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use domain::CampaignId;
-use domain::campaign::{CampaignSpec, PlanSummary};
+use domain::campaign::{CampaignSpec, PlanSummary, WaveSpec};
+use domain::per_transport::PerTransport;
 use domain::plan::{PlanEntry, RANK_ALGORITHM};
 use domain::rollout::WaveEstimate;
 use serde::Serialize;
@@ -53,6 +54,8 @@ pub(crate) struct PreviewWave {
     wave: u16,
     name: Option<String>,
     devices: u32,
+    /// The LoRaWAN devices among them.
+    lorawan_devices: u32,
     /// From its opening until its last device is confirmed.
     expected_seconds: u64,
     soak_seconds: u64,
@@ -109,8 +112,9 @@ impl PreviewBody {
         at_position: String,
         members: List<PreviewDevice>,
     ) -> Self {
-        let estimates = plan.spec.estimate(&plan.counts.waves, average.seconds);
-        let staging = plan.spec.estimate_staging(&plan.counts.waves, average.seconds);
+        let (devices, seconds) = (plan.devices_per_wave(), average.with_lorawan(plan.lorawan.longest_s()));
+        let estimates = plan.spec.estimate(&devices, seconds);
+        let staging = plan.spec.estimate_staging(&devices, seconds);
         let mut excluded_devices: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
         for entry in plan.left_out() {
             let Some(reason) = entry.excluded else { continue };
@@ -124,7 +128,7 @@ impl PreviewBody {
             firmware_id: plan.firmware.firmware_id.to_string(),
             firmware_version: plan.firmware.version.clone(),
             devices: plan.counts.devices,
-            waves: waves(plan, &estimates),
+            waves: waves(plan, &devices, &estimates),
             excluded: plan.counts.excluded.iter().map(|(reason, count)| (reason.word(), *count)).collect(),
             excluded_devices,
             bytes: plan.firmware.size.saturating_mul(u64::from(plan.counts.devices)),
@@ -140,19 +144,19 @@ impl PreviewBody {
     }
 }
 
-fn waves(plan: &PreviewPlan, estimates: &[WaveEstimate]) -> Vec<PreviewWave> {
-    let counted = (1..).zip(&plan.spec.waves).zip(plan.counts.waves.iter().zip(estimates));
-    let wave = |((wave, spec), (devices, estimate)): ((u16, &domain::campaign::WaveSpec), (&u32, &WaveEstimate))| {
-        PreviewWave {
+fn waves(plan: &PreviewPlan, devices: &[PerTransport<u32>], estimates: &[WaveEstimate]) -> Vec<PreviewWave> {
+    let counted = (1..).zip(&plan.spec.waves).zip(devices.iter().zip(estimates));
+    let wave =
+        |((wave, spec), (devices, estimate)): ((u16, &WaveSpec), (&PerTransport<u32>, &WaveEstimate))| PreviewWave {
             wave,
             name: spec.name.clone(),
-            devices: *devices,
+            devices: devices.sum(),
+            lorawan_devices: devices.lorawan,
             expected_seconds: estimate.updating.as_secs(),
             soak_seconds: estimate.soak.as_secs(),
             limited_by: estimate.limited_by.word(),
             first_devices: plan.first_of_wave(wave, FIRST_DEVICES_MAX).iter().map(PreviewDevice::from).collect(),
-        }
-    };
+        };
     counted.map(wave).collect()
 }
 

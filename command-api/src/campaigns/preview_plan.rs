@@ -13,6 +13,7 @@ use domain::TenantId;
 use domain::campaign::CampaignSpec;
 use domain::device::FirmwareSnapshot;
 use domain::fuota::{Forecast, forecast};
+use domain::per_transport::{PerTransport, counted_as};
 use domain::plan::{PlanCounts, PlanEntry, PreviewedPlan};
 use domain::planning::{PlanCandidate, PlanDraft};
 use event_store::CommandHash;
@@ -225,6 +226,17 @@ impl PreviewPlan {
         let first = self.entries.partition_point(|entry| entry.wave < wave);
         let end = self.entries.partition_point(|entry| entry.wave <= wave);
         &self.entries[first..end.min(first + count)]
+    }
+
+    /// The devices of each wave, by transport.
+    pub(super) fn devices_per_wave(&self) -> Vec<PerTransport<u32>> {
+        let mut waves = vec![PerTransport::default(); self.counts.waves.len()];
+        for entry in self.entries.iter().filter(|entry| entry.excluded.is_none()) {
+            if let Some(wave) = waves.get_mut(usize::from(entry.wave).wrapping_sub(1)) {
+                *wave.of_mut(counted_as(entry.lorawan)) += 1;
+            }
+        }
+        waves
     }
 
     /// The excluded devices.

@@ -3,7 +3,7 @@
 //! Fields that this version doesn't support, and fields of another strategy, are refused by name, never ignored.
 
 use chrono::{DateTime, Utc};
-use domain::campaign::{CampaignSpec, STAGED_PERCENTAGES, Strategy, TargetFilters, WaveSpec};
+use domain::campaign::{CampaignSpec, STAGED_PERCENTAGES, Strategy, TargetFilters, TransportLimits, WaveSpec};
 use domain::preconditions::Preconditions;
 use domain::tenant::TenantRules;
 use domain::values::{Percent, Priority, Threshold};
@@ -57,10 +57,16 @@ pub(crate) struct CampaignRequest {
     #[schema(value_type = Option<u8>, default = 100)]
     rollout_percentage: Option<Percent>,
     sample_seed: Option<String>,
+    /// Of each transport: LoRaWAN devices have slots of their own, so many or as many as `lorawan` says.
     #[schema(default = 100)]
     max_concurrent_updates: Option<u32>,
     /// Most devices that begin together.
     batch_size: Option<u32>,
+    /// Other limits for its LoRaWAN devices, whose updates take hours. Without a limit here that of the campaign counts for them, too, apart from the
+    /// other devices.
+    #[serde(default)]
+    #[schema(value_type = Option<parts::TransportLimits>)]
+    lorawan: TransportLimits,
     /// Staged and blue_green only: cumulative percentages, the last 100. By default 10, 50, 100; for blue_green one wave of 100.
     /// After a wave with `"advance": "manual"` the next wave begins only when an operator opens it. The wave itself begins automatically, except
     /// the first one of blue_green: with `manual` it, too, waits for an operator.
@@ -150,6 +156,7 @@ impl CampaignRequest {
             sample_seed: self.sample_seed,
             max_concurrent_updates: self.max_concurrent_updates.unwrap_or(100),
             batch_size: self.batch_size,
+            lorawan: self.lorawan,
             waves,
             canary_size: self.canary_size,
             soak_minutes: self.soak_minutes.unwrap_or(0),
@@ -341,7 +348,7 @@ mod tests {
             "target_devices": ["d-1"], "target_groups": ["hall-3"], "target_filters": {"device_type": "a"}, "sample_seed": "s", "batch_size": 1,
             "success_threshold_percent": 1, "failure_count": 1, "rate_per_minute": 1, "preconditions": {"external_power": true},
             "jitter_seconds": 60, "requires_approval": true, "scheduled_start": "1970-01-02T00:00:00Z",
-            "require_digest_report": true,
+            "require_digest_report": true, "lorawan": {"max_concurrent_updates": 1},
             "maintenance_window": [{"days": ["monday"], "start": "22:00", "end": "04:00", "timezone": "device"}],
         });
         let mut spec = request(full).unwrap();
@@ -375,6 +382,11 @@ mod tests {
             (json!({"target_all": false}), "target_devices"),
             (json!({"rollout_percentage": 0}), "rollout_percentage"),
             (json!({"max_concurrent_updates": 0}), "max_concurrent_updates"),
+            (json!({"lorawan": {"max_concurrent_updates": 0}}), "lorawan.max_concurrent_updates"),
+            (json!({"lorawan": {"max_concurrent_updates": 100_001}}), "lorawan.max_concurrent_updates"),
+            (json!({"lorawan": {"rate_per_minute": 0}}), "lorawan.rate_per_minute"),
+            (json!({"lorawan": {"batch_size": 0}}), "lorawan.batch_size"),
+            (json!({"lorawan": {"colour": 1}}), "lorawan.colour"),
             (json!({"ends_at": "+10000-01-01T00:00:00Z"}), "ends_at"),
             (json!({"ends_at": "1970-01-01T00:00:00Z"}), "ends_at"),
             (json!({"name": ""}), "name"),

@@ -50,6 +50,8 @@ pub(crate) struct WaveStatus {
     gate_settled: u64,
     /// Slots in use.
     in_use: u64,
+    /// The part of `in_use` that LoRaWAN devices have.
+    lorawan_in_use: u64,
     working: u64,
     /// Have staged the version (blue/green) and do not run it yet.
     staged: u64,
@@ -286,6 +288,7 @@ impl From<&ProgressRow> for WaveStatus {
             gate_failed: counts.gate_failed.into(),
             gate_settled: counts.gate_settled.into(),
             in_use: counts.in_use.into(),
+            lorawan_in_use: counts.lorawan_in_use.into(),
             working: counts.working.into(),
             staged: counts.staged.into(),
             expired: counts.expired.into(),

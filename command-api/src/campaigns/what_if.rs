@@ -31,11 +31,12 @@ const RECORDS_READ_MAX: usize = 1_000_000;
 /// Records of the whole log that one query scans.
 const SPAN_RECORDS: u64 = 100_000;
 /// What courses assume.
-const COURSE_ASSUMES: [&str; 4] = [
+const COURSE_ASSUMES: [&str; 5] = [
     "course: each device takes from its turn to its outcome as long as it did; devices of unknown outcome as long as the others usually did",
     "course: the campaign has its latest settings from the start, and no maintenance window, freeze, jitter or end",
     "course: nobody pauses, resumes, retries or cancels it, and waves that an operator opens are opened at once",
     "course: the gates are run at once after each report",
+    "course: devices that had no turn have the slots of MQTT devices",
 ];
 /// Most records of the whole log that are scanned for one answer.
 const LOOKED_THROUGH_MAX: u64 = 50_000_000;

@@ -45,8 +45,8 @@ pub(crate) struct WebhookPath {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct WebhookParams {
-    /// `up`, `join`, `ack`, `txack`, `status`, `log`, `error`, `location` or `integration`: ChirpStack adds it, also to a URL that has one,
-    /// and the last one counts. Without it the route or the fields of the body decide; a body in protobuf needs it.
+    /// `up`, `join`, `ack`, `txack`, `status`, `log`, `error`, `location` or `integration`: ChirpStack adds it, also to a URL that has one.
+    /// Two different ones are refused. Without it the route or the fields of the body decide; a body in protobuf needs it.
     #[param(example = json!(["up"]))]
     #[serde(rename = "event")]
     _event: Option<Vec<String>>,
@@ -158,8 +158,7 @@ async fn receive(
     let body = body::read(Request::from_parts(parts.clone(), content), app).await?;
     admit(app, &tenant, &known, &parts, &body).await?;
     count(app, &parts.extensions, &tenant).await?;
-    let mut parameters = query::read(parts.uri.query())?.into_iter();
-    let event = parameters.rfind(|(name, _)| name == "event").map(|(_, value)| value);
+    let event = event_of(query::read(parts.uri.query())?)?;
     let read = events::normalise(&body, &Hints { event: event.as_deref(), route });
     let id = read.ok().and_then(|read| read.dedup_key).map(|key| key.to_string());
     let (source, origin) = (RawSource::Webhook, parts.uri.path().to_owned());
@@ -179,6 +178,16 @@ async fn open_tenant(app: &App, tenant: &TenantId) -> Result<std::sync::Arc<Tena
     }
 }
 
+/// The kind of event that the sender names. Two kinds are refused: which of them the body has would be a guess.
+fn event_of(parameters: impl IntoIterator<Item = (String, String)>) -> Result<Option<String>, Problem> {
+    let mut named = parameters.into_iter().filter(|(name, _)| name == "event").map(|(_, value)| value);
+    let event = named.next();
+    match named.find(|other| Some(other) != event.as_ref()) {
+        None => Ok(event),
+        Some(_) => Err(Problem::bad_request("event is given twice: ChirpStack adds it, so the URL must not have one")),
+    }
+}
+
 /// Refuses who shows neither the secret nor a signature. In development nothing needs to be shown.
 async fn admit(app: &App, tenant: &TenantId, known: &Tenant, parts: &Parts, body: &[u8]) -> Result<(), Problem> {
     let connection = known.chirpstack.as_deref();
@@ -194,27 +203,38 @@ async fn admit(app: &App, tenant: &TenantId, known: &Tenant, parts: &Parts, body
     let Some(shown) = Shown::of(&parts.headers, &header) else {
         return unsigned("the webhook shows neither the tenant's secret nor a signature");
     };
-    let Some(secret) = secret(app, tenant, known).await? else {
+    let mut refusal = None;
+    for secret in secrets(app, tenant, known).await? {
+        match shown.check(secret.reveal(), body, clock::now()) {
+            Ok(()) => return Ok(()),
+            Err(why) => refusal = Some(why),
+        }
+    }
+    let Some(why) = refusal else {
         return unsigned("the tenant has no webhook secret, so no webhook is accepted");
     };
-    shown.check(secret.reveal(), body, clock::now()).map_err(|why| {
-        metrics::count(BAD_SIGNATURE);
-        tracing::warn!(%tenant, reason = why, "a webhook is refused");
-        Problem::unauthorized(why)
-    })
+    metrics::count(BAD_SIGNATURE);
+    tracing::warn!(%tenant, reason = why, "a webhook is refused");
+    Err(Problem::unauthorized(why))
 }
 
-/// The tenant's webhook secret, if it has one.
-async fn secret(app: &App, tenant: &TenantId, known: &Tenant) -> Result<Option<SecretValue>, Problem> {
-    let reference = known.chirpstack.as_deref().and_then(|connection| connection.webhook_secret.as_ref());
-    let Some(reference) = reference else { return Ok(None) };
+/// The tenant's webhook secrets: two while one replaces the other.
+async fn secrets(app: &App, tenant: &TenantId, known: &Tenant) -> Result<Vec<SecretValue>, Problem> {
+    let references: Vec<_> = known.chirpstack.iter().flat_map(|connection| connection.webhook_secrets()).collect();
+    if references.is_empty() {
+        return Ok(vec![]);
+    }
     let unavailable = |why: String| {
         metrics::count(UNAVAILABLE);
         Problem::unavailable("webhook_secret_unavailable", why)
     };
     let secrets = app.secrets.as_ref().ok_or_else(|| unavailable("this process reads no secrets".to_owned()))?;
-    let value = secrets.read(tenant, reference).await;
-    value.map(Some).map_err(|error| unavailable(format!("the webhook secret can't be read: {error}")))
+    let mut values = Vec::with_capacity(references.len());
+    for reference in references {
+        let value = secrets.read(tenant, reference).await;
+        values.push(value.map_err(|error| unavailable(format!("the webhook secret can't be read: {error}")))?);
+    }
+    Ok(values)
 }
 
 /// Counts a webhook against the limits of its tenant.

@@ -117,7 +117,7 @@ impl FromRequestParts<App> for MaybePlatformAdmin {
 /// Show the state of each part
 ///
 /// The event log, PostgreSQL and each read model; of this process also its connection for commands to devices, its process managers, the
-/// unprocessed messages of devices, the watermark of devices, and whether firmware can be stored. Status, details, errors and lag are shown
+/// unprocessed messages of devices, the brokers of ChirpStacks that it reads, the watermark of devices, and whether firmware can be stored. Status, details, errors and lag are shown
 /// only to callers with role platform_admin; in development also to admins of the default tenant.
 #[utoipa::path(
     get, path = "/health/detailed", tag = "service", security((), ("bearer" = [])),

@@ -72,10 +72,11 @@ async fn outside_development_a_webhook_without_a_secret_is_refused() {
 }
 
 #[tokio::test]
-async fn the_last_kind_of_an_event_counts() {
+async fn two_kinds_of_an_event_are_refused() {
     let api = Api::new();
-    assert_eq!(post(&api, "acme?event=up&source=lns&event=join", &[], WITH_ID).await.status, 200);
-    assert_eq!(api.network.kept()[0].event.as_deref(), Some("join"), "ChirpStack has added it to a URL that had one");
+    assert_eq!(post(&api, "acme?event=up&source=lns&event=join", &[], WITH_ID).await.status, 400);
+    assert_eq!(post(&api, "acme?event=up&source=lns&event=up", &[], WITH_ID).await.status, 200);
+    assert_eq!(api.network.kept()[0].event.as_deref(), Some("up"));
 }
 
 /// Secrets can't be read here.

@@ -3,13 +3,37 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::spec::CampaignSpec;
+use super::spec::{CampaignSpec, TransportLimits};
 use super::{Campaign, CampaignEvent, CampaignStatus, PlanSummary};
 use crate::change::Change;
 use crate::device::Exclusion;
 use crate::rejection::Rejection;
 use crate::values::{Percent, Threshold};
 use crate::window::MaintenanceWindows;
+
+/// New limits of the devices of one transport. A cleared one is as in the campaign.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TransportAdjustments {
+    #[serde(skip_serializing_if = "Change::is_keep")]
+    pub max_concurrent_updates: Change<u32>,
+    #[serde(skip_serializing_if = "Change::is_keep")]
+    pub rate_per_minute: Change<u32>,
+    #[serde(skip_serializing_if = "Change::is_keep")]
+    pub batch_size: Change<u32>,
+}
+
+impl TransportAdjustments {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn apply_to(&self, limits: &mut TransportLimits) {
+        self.max_concurrent_updates.apply_to(&mut limits.max_concurrent_updates);
+        self.rate_per_minute.apply_to(&mut limits.rate_per_minute);
+        self.batch_size.apply_to(&mut limits.batch_size);
+    }
+}
 
 /// New values for a running campaign. Absent fields keep their values.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -21,6 +45,9 @@ pub struct Adjustments {
     pub rate_per_minute: Change<u32>,
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub batch_size: Change<u32>,
+    /// Of its LoRaWAN devices.
+    #[serde(default, skip_serializing_if = "TransportAdjustments::is_empty")]
+    pub lorawan: TransportAdjustments,
     /// Can only be raised: devices that were not sampled join the last wave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout_percentage: Option<Percent>,
@@ -65,6 +92,7 @@ impl CampaignSpec {
         set(&mut spec.soak_minutes, changes.soak_minutes);
         changes.rate_per_minute.apply_to(&mut spec.rate_per_minute);
         changes.batch_size.apply_to(&mut spec.batch_size);
+        changes.lorawan.apply_to(&mut spec.lorawan);
         changes.success_threshold_percent.apply_to(&mut spec.success_threshold_percent);
         changes.failure_count.apply_to(&mut spec.failure_count);
         changes.ends_at.apply_to(&mut spec.ends_at);

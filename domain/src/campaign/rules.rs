@@ -157,12 +157,19 @@ impl CampaignSpec {
             ("jitter_seconds", self.jitter_seconds),
             ("timeout_minutes", Some(self.timeout_minutes)),
             ("wait_for_device_minutes", Some(self.wait_for_device_minutes)),
+            ("lorawan.max_concurrent_updates", self.lorawan.max_concurrent_updates),
+            ("lorawan.rate_per_minute", self.lorawan.rate_per_minute),
+            ("lorawan.batch_size", self.lorawan.batch_size),
         ];
         for (field, value) in positive {
             found.at_least_1(field, value);
         }
-        if self.max_concurrent_updates > CONCURRENT_MAX {
-            found.add("max_concurrent_updates", format!("at most {CONCURRENT_MAX}"));
+        let concurrent = [
+            ("max_concurrent_updates", Some(self.max_concurrent_updates)),
+            ("lorawan.max_concurrent_updates", self.lorawan.max_concurrent_updates),
+        ];
+        for (field, _) in concurrent.into_iter().filter(|(_, most)| *most > Some(CONCURRENT_MAX)) {
+            found.add(field, format!("at most {CONCURRENT_MAX}"));
         }
         if self.max_retries > RETRIES_MAX {
             found.add("max_retries", format!("at most {RETRIES_MAX}"));

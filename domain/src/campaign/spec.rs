@@ -10,7 +10,7 @@ use crate::device::Overrides;
 use crate::ids::{DeviceId, FirmwareId, GroupId};
 use crate::preconditions::Preconditions;
 use crate::sealed::Sealed;
-use crate::values::{Percent, Priority, Threshold};
+use crate::values::{Percent, Priority, Threshold, Transport};
 use crate::window::MaintenanceWindows;
 
 /// Most waves of a campaign.
@@ -103,6 +103,32 @@ impl TargetFilters {
     }
 }
 
+/// Limits of the devices of one transport. What is absent is as in the campaign, and counted apart from other transports.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransportLimits {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrent_updates: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_per_minute: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_size: Option<u32>,
+}
+
+impl TransportLimits {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How many devices of one transport update at a time, and how fast they begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    pub max_concurrent_updates: u32,
+    pub rate_per_minute: Option<u32>,
+    pub batch_size: Option<u32>,
+}
+
 /// A campaign's whole specification. Durations carry their unit in the name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CampaignSpec {
@@ -123,9 +149,13 @@ pub struct CampaignSpec {
     pub rollout_percentage: Percent,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sample_seed: Option<String>,
+    /// Of each transport: LoRaWAN devices have slots of their own.
     pub max_concurrent_updates: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<u32>,
+    /// Other limits for its LoRaWAN devices.
+    #[serde(default, skip_serializing_if = "TransportLimits::is_empty")]
+    pub lorawan: TransportLimits,
     /// Never empty: each strategy is translated into waves.
     pub waves: Vec<WaveSpec>,
     /// Number of devices of the first wave, instead of its percentage.
@@ -188,6 +218,16 @@ impl CampaignSpec {
     /// Whether devices stage the version first, and activate it in waves (ADR 34).
     pub fn stages(&self) -> bool {
         self.strategy == Strategy::BlueGreen
+    }
+
+    /// The pace of the devices of one transport.
+    pub fn pace(&self, transport: Transport) -> Pace {
+        let own = if transport == Transport::Lorawan { self.lorawan } else { TransportLimits::default() };
+        Pace {
+            max_concurrent_updates: own.max_concurrent_updates.unwrap_or(self.max_concurrent_updates),
+            rate_per_minute: own.rate_per_minute.or(self.rate_per_minute),
+            batch_size: own.batch_size.or(self.batch_size),
+        }
     }
 
     /// What its updates ask of devices beside the firmware.

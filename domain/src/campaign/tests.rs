@@ -45,6 +45,7 @@ pub(crate) fn spec(waves: &[u8]) -> CampaignSpec {
         sample_seed: None,
         max_concurrent_updates: 50,
         batch_size: None,
+        lorawan: TransportLimits::default(),
         waves: waves.iter().map(|value| WaveSpec::at(percent(*value))).collect(),
         canary_size: None,
         soak_minutes: 0,

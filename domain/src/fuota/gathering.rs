@@ -149,6 +149,13 @@ pub struct Forecast {
     pub groups: Vec<ForecastGroup>,
 }
 
+impl Forecast {
+    /// Longest time of the groups, which are sent at the same time, in seconds. None if none is known.
+    pub fn longest_s(&self) -> Option<u64> {
+        self.groups.iter().filter_map(|group| group.seconds).max()
+    }
+}
+
 /// The forecast for an image of this size, and devices by application and profile.
 pub fn forecast(
     size: u64,

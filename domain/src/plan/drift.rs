@@ -221,7 +221,7 @@ mod tests {
 
     fn entry(device: &str, wave: u16, excluded: Option<Exclusion>, version: &str) -> PlanEntry {
         let device = DeviceId::new(device).unwrap();
-        PlanEntry { device, rank: 0, wave, excluded, from_version: Some(version.to_owned()) }
+        PlanEntry { device, rank: 0, wave, excluded, from_version: Some(version.to_owned()), lorawan: false }
     }
 
     #[test]

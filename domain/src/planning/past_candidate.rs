@@ -10,7 +10,7 @@ use crate::campaign::{CampaignSpec, TargetFilters};
 use crate::device::{Device, FirmwareSnapshot, Lifecycle, exclusion};
 use crate::group::Group;
 use crate::ids::DeviceId;
-use crate::values::FIRMWARE_COMPONENT;
+use crate::values::{FIRMWARE_COMPONENT, Transport};
 use crate::version::VersionRequirement;
 
 /// The target groups of a campaign at one time.
@@ -52,6 +52,7 @@ pub fn candidate_of(
         device: id.clone(),
         excluded: excluded.filter(|reason| !(moving && reason.is_of_version())),
         from_version: device.versions.get(&firmware.component).cloned(),
+        lorawan: device.profile.transport == Transport::Lorawan,
     })
 }
 

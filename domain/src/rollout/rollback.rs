@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{RolloutStep, RolloutView};
 use crate::campaign::{Evidence, GateKind, RollbackEvidence};
 use crate::ids::DeviceId;
+use crate::per_transport::PerTransport;
 use crate::rollback::RollbackObstacle;
 
 /// Share of failed rollbacks, in percent, at which a rollback pauses.
@@ -18,7 +19,7 @@ pub struct RollbackView {
     /// When it began, plus the time spent paused.
     pub since: DateTime<Utc>,
     /// Devices that could be granted a slot now.
-    pub ready: u32,
+    pub ready: PerTransport<u32>,
     /// Devices that have yet to go back and can, ready or not.
     pub waiting: u32,
     /// Devices whose rollback is under way, or waits for its device.
@@ -40,9 +41,9 @@ pub(super) fn decide(view: &RolloutView, rollback: &RollbackView, now: DateTime<
         return vec![closed];
     }
     let mut steps = vec![RolloutStep::CancelUpdates];
-    let devices_max = view.spec.paced(view.paced_until, now).min(view.rollbacks_within_slots(rollback));
-    let none_left = rollback.waiting == 0 || (rollback.ready == 0 && now >= view.rollback_wait_ends(rollback));
-    if devices_max > 0 {
+    let devices_max = view.within_rate(view.rollbacks_within_slots(rollback), now);
+    let none_left = rollback.waiting == 0 || (rollback.ready.sum() == 0 && now >= view.rollback_wait_ends(rollback));
+    if devices_max.sum() > 0 {
         steps.push(RolloutStep::Grant { devices_max });
     } else if view.is_at_rest() && rollback.under_way == 0 && none_left {
         steps.push(RolloutStep::FinishRollback { evidence: rollback.evidence(view.position) });
@@ -93,8 +94,8 @@ impl RolloutView {
     }
 
     /// Rollbacks that may begin, before the rate is looked at.
-    pub(super) fn rollbacks_within_slots(&self, rollback: &RollbackView) -> u32 {
-        self.free_slots().min(rollback.ready)
+    pub(super) fn rollbacks_within_slots(&self, rollback: &RollbackView) -> PerTransport<u32> {
+        self.within_slots(rollback.ready)
     }
 
     /// When devices that haven't come are no longer waited for: after the time that the campaign gives a device.

@@ -38,7 +38,7 @@ pub(super) fn running(first: Counts, second: Counts) -> RolloutView {
         wave_completed: false,
         accepted: false,
         waves: vec![first, second],
-        paced_until: None,
+        paced_until: PacedUntil::default(),
         ends_at: None,
         failed_devices: vec![],
         rollback: None,
@@ -64,7 +64,8 @@ pub(super) fn settled(enrolled: u32, confirmed: u32, failed: u32) -> Counts {
 /// A decision in short.
 pub(super) fn said(decision: &RolloutStep) -> String {
     match decision {
-        RolloutStep::Grant { devices_max } => format!("grant {devices_max}"),
+        RolloutStep::Grant { devices_max: PerTransport { mqtt, lorawan: 0 } } => format!("grant {mqtt}"),
+        RolloutStep::Grant { devices_max } => format!("grant {} and {} LoRaWAN", devices_max.mqtt, devices_max.lorawan),
         RolloutStep::PassGate { wave, .. } => format!("pass {wave}"),
         RolloutStep::BreakSoak { wave, .. } => format!("break {wave}"),
         RolloutStep::CompleteWave { wave, .. } => format!("complete {wave}"),

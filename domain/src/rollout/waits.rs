@@ -8,6 +8,8 @@ use super::gate::SuccessGate;
 use super::{Counts, KeptBack, RolloutView};
 use crate::campaign::{CampaignStatus, PauseCause};
 use crate::firmware::Lack;
+use crate::per_transport::PACED;
+use crate::values::Transport;
 
 /// One thing that a campaign waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,14 +49,16 @@ pub enum Wait {
         wave: u16,
         until: DateTime<Utc>,
     },
-    /// Devices are ready, and all slots are taken.
+    /// Devices of a transport are ready, and all of its slots are taken.
     Slots {
+        transport: Transport,
         ready: u32,
         in_use: u32,
         max_concurrent_updates: u32,
     },
-    /// Devices are ready, and the rate lets the next one begin at `until`.
+    /// Devices of a transport are ready, and the rate lets the next one begin at `until`.
     Rate {
+        transport: Transport,
         ready: u32,
         until: DateTime<Utc>,
     },
@@ -165,29 +169,34 @@ impl RolloutView {
             (rollback.under_way > 0).then_some(Wait::WorkingDevices { count: rollback.under_way, until: None })
         });
         let until = self.rollback_wait_ends(rollback);
-        let absent = rollback.waiting.saturating_sub(rollback.ready);
+        let absent = rollback.waiting.saturating_sub(rollback.ready.sum());
         let idle = (absent > 0).then_some(Wait::IdleDevices { count: absent, until: Some(until) });
-        let rate = self.spec.next_paced(self.paced_until).filter(|next| rollback.ready > 0 && *next > now);
-        let rate = rate.map(|until| Wait::Rate { ready: rollback.ready, until });
+        let rate = PACED.into_iter().filter_map(|transport| {
+            let (ready, until) = (*rollback.ready.of(transport), self.next_paced(transport, now)?);
+            (ready > 0).then_some(Wait::Rate { transport, ready, until })
+        });
         kept_back.into_iter().chain(working).chain(rate).chain(idle).collect()
     }
 
     /// Why ready devices don't begin.
     fn limits(&self, now: DateTime<Utc>) -> Vec<Wait> {
         let opened = || self.waves_at_work().iter();
-        let (ready, closed): (u32, u32) = (opened().map(|w| w.ready).sum(), opened().map(|w| w.closed).sum());
+        let (ready, closed) =
+            (opened().copied().fold(Counts::default(), Counts::plus), opened().map(|w| w.closed).sum());
         let window = self.next_opening(now).filter(|_| closed > 0);
         let mut waits: Vec<Wait> =
             window.map(|until| Wait::Window { devices: closed, wave: None, until }).into_iter().collect();
-        if ready == 0 || self.grantable(now) > 0 {
-            return waits;
-        }
-        let (in_use, max_concurrent_updates) = (self.total().in_use, self.spec.max_concurrent_updates);
-        if in_use >= max_concurrent_updates {
-            waits.push(Wait::Slots { ready, in_use, max_concurrent_updates });
-        }
-        if let Some(until) = self.spec.next_paced(self.paced_until).filter(|until| *until > now) {
-            waits.push(Wait::Rate { ready, until });
+        let (grantable, in_use) = (self.grantable(now), self.total().slots_in_use());
+        for transport in PACED {
+            let (ready, in_use) = (*ready.ready_by_transport().of(transport), *in_use.of(transport));
+            if ready == 0 || *grantable.of(transport) > 0 {
+                continue;
+            }
+            let max_concurrent_updates = self.spec.pace(transport).max_concurrent_updates;
+            if in_use >= max_concurrent_updates {
+                waits.push(Wait::Slots { transport, ready, in_use, max_concurrent_updates });
+            }
+            waits.extend(self.next_paced(transport, now).map(|until| Wait::Rate { transport, ready, until }));
         }
         waits
     }
@@ -352,11 +361,13 @@ impl Wait {
             Self::Provenance => "a provenance of its firmware by a key that the tenant trusts".to_owned(),
             Self::Plan => "the plan".to_owned(),
             Self::Soak { wave, until } => format!("the soak of wave {wave} until {}", time(*until)),
-            Self::Slots { ready, in_use, max_concurrent_updates } => {
-                format!("a slot for {}: {in_use} of {max_concurrent_updates} slots are taken", devices(*ready))
+            Self::Slots { transport, ready, in_use, max_concurrent_updates } => {
+                let ready = devices_of(*transport, *ready);
+                format!("a slot for {ready}: {in_use} of {max_concurrent_updates} slots are taken")
             }
-            Self::Rate { ready, until } => {
-                format!("the rate to let the next of {} begin at {}", devices(*ready), time(*until))
+            Self::Rate { transport, ready, until } => {
+                let ready = devices_of(*transport, *ready);
+                format!("the rate to let the next of {ready} begin at {}", time(*until))
             }
             Self::Jitter { wave, until } => {
                 format!("the devices of wave {wave}, which begin spread until {}", time(*until))
@@ -377,6 +388,14 @@ impl Wait {
 
 fn devices(count: u32) -> String {
     if count == 1 { "1 device".to_owned() } else { format!("{count} devices") }
+}
+
+fn devices_of(transport: Transport, count: u32) -> String {
+    match (transport, count) {
+        (Transport::Lorawan, 1) => "1 LoRaWAN device".to_owned(),
+        (Transport::Lorawan, _) => format!("{count} LoRaWAN devices"),
+        (Transport::Mqtt | Transport::Ddi, _) => devices(count),
+    }
 }
 
 fn at_most(until: Option<DateTime<Utc>>) -> String {

@@ -18,12 +18,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 pub use course::{COURSE_DEVICES_MAX, Course, CourseEnd};
 pub use settings::OtherSettings;
 
-use super::{Counts, FailedDevice, RolloutStep, RolloutView, assumed_update_seconds};
+use super::{Counts, FailedDevice, PacedUntil, RolloutStep, RolloutView, assumed_update_seconds};
 use crate::campaign::{
     Campaign, CampaignEvent, CampaignSpec, CampaignStatus, EVIDENCE_DEVICES_MAX, GateKind, GateResult, Verdict,
 };
 use crate::device::{DeviceEvent, Outcome, UpdateKind};
 use crate::ids::{CampaignId, DeviceId};
+use crate::values::Transport;
 use course::{Rehearsal, Role};
 use progress::DeviceProgress;
 use track::{Track, Typical};
@@ -145,7 +146,8 @@ impl WhatIf {
             member.rollback = is_rollback.then_some(update.ordinal);
             member.wave = spec.campaign.map_or(member.wave, |campaign| campaign.wave);
             let begins = spec.campaign.filter(|_| member.first.is_none() && !is_rollback);
-            member.first = member.first.take().or(begins.map(|of| (update.ordinal, Track::new(of.rank, at))));
+            member.first =
+                member.first.take().or(begins.map(|of| (update.ordinal, Track::new(of.rank, spec.transport, at))));
         }
         if member.rollback == Some(update.ordinal) {
             return;
@@ -186,6 +188,8 @@ impl WhatIf {
             let role = |place: &Option<(&'_ DeviceId, &Track)>| {
                 let known = place.and_then(|(_, track)| track.known());
                 Role {
+                    // A device that had no turn counts as an MQTT device.
+                    transport: place.map_or(Transport::Mqtt, |(_, track)| track.transport),
                     is_assumed: known.is_none(),
                     changes: known.map_or_else(
                         || typical.changes(place.map(|(_, track)| track), outcome),
@@ -265,7 +269,7 @@ impl WhatIf {
             wave_completed: self.campaign.wave_completed,
             accepted: false,
             waves: self.waves.clone(),
-            paced_until: None,
+            paced_until: PacedUntil::default(),
             ends_at: None,
             failed_devices: self.failed.clone(),
             rollback: None,

@@ -41,6 +41,9 @@ pub struct ChirpStackConnection {
     /// What webhooks must show, as the value of a header or as the key of a signature.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_secret: Option<SecretRef>,
+    /// Another one that counts as well, while one replaces the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_webhook_secret: Option<SecretRef>,
     /// The header that has it; [`WEBHOOK_HEADER_DEFAULT`] when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_header: Option<String>,
@@ -73,7 +76,12 @@ impl ChirpStackConnection {
     /// The secrets that it needs.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
         let password = self.mqtt.as_ref().and_then(|mqtt| mqtt.password.as_ref());
-        [Some(&self.api_key), self.webhook_secret.as_ref(), password].into_iter().flatten()
+        [Some(&self.api_key), password].into_iter().flatten().chain(self.webhook_secrets())
+    }
+
+    /// What webhooks may show.
+    pub fn webhook_secrets(&self) -> impl Iterator<Item = &SecretRef> {
+        [&self.webhook_secret, &self.second_webhook_secret].into_iter().flatten()
     }
 
     /// All violations, in the order of the fields.
@@ -89,6 +97,8 @@ impl ChirpStackConnection {
         check("ca", is_pem(self.ca.as_deref()), "PEM, at most 16 KiB");
         let profile = self.default_device_profile_id.as_deref();
         check("default_device_profile_id", profile.is_none_or(is_application_id), ID_RULE);
+        let has_first = self.webhook_secret.is_some() || self.second_webhook_secret.is_none();
+        check("second_webhook_secret", has_first, "needs a webhook_secret");
         check("webhook_header", self.webhook_header.as_deref().is_none_or(is_header), "the name of an HTTP header");
         let applications = &self.auto_import;
         check("auto_import", applications.len() <= AUTO_IMPORT_MAX, "at most 32 applications");
@@ -167,6 +177,7 @@ mod tests {
             ca: None,
             default_device_profile_id: None,
             webhook_secret: None,
+            second_webhook_secret: None,
             webhook_header: None,
             auto_import: vec![],
             mqtt: None,

@@ -6,7 +6,8 @@ use chirpstack::grpc::Empty;
 use chirpstack::grpc::fuota::{
     AddDevicesRequest, AddGatewaysRequest, CreateDeploymentRequest, CreateDeploymentResponse, Deployment,
     DeploymentDevice, DeploymentListItem, DeploymentRequest, GetDeploymentResponse, ListDeploymentDevicesRequest,
-    ListDeploymentDevicesResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListJobsResponse, path,
+    ListDeploymentDevicesResponse, ListDeploymentsRequest, ListDeploymentsResponse, ListJobsResponse,
+    RemoveDevicesRequest, path,
 };
 use runtime::clock;
 use tonic::Status;
@@ -29,6 +30,7 @@ pub(super) async fn serve(call: Call) -> Result<Response, Call> {
         path::START => call.unary(start).await,
         path::LIST => call.unary(list).await,
         path::ADD_DEVICES => call.unary(add_devices).await,
+        path::REMOVE_DEVICES => call.unary(remove_devices).await,
         path::LIST_DEVICES => call.unary(list_devices).await,
         path::ADD_GATEWAYS => call.unary(add_gateways).await,
         path::LIST_JOBS => call.unary(list_jobs).await,
@@ -152,6 +154,13 @@ fn add_devices(work: &mut Work<'_>, request: AddDevicesRequest) -> Result<Empty,
         }
     }
     if is_duplicate { Err(Status::internal("Multiple errors")) } else { Ok(Empty {}) }
+}
+
+fn remove_devices(work: &mut Work<'_>, request: RemoveDevicesRequest) -> Result<Empty, Status> {
+    let dev_euis = request.dev_euis.iter().map(|text| parse::eui(text)).collect::<Result<Vec<_>, _>>()?;
+    let entry = not_started(work, &request.fuota_deployment_id)?;
+    dev_euis.iter().for_each(|dev_eui| drop(entry.devices.remove(dev_eui)));
+    Ok(Empty {})
 }
 
 fn list_devices(

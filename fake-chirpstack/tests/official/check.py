@@ -225,6 +225,11 @@ def deployments(devices):
     )
     wanted.id = call(fuota.CreateDeployment, api.CreateFuotaDeploymentRequest(deployment=wanted)).id
     call(fuota.AddDevices, api.AddDevicesToFuotaDeploymentRequest(fuota_deployment_id=wanted.id, dev_euis=euis))
+    removal = api.RemoveDevicesFromFuotaDeploymentRequest(fuota_deployment_id=wanted.id, dev_euis=euis[:1])
+    call(fuota.RemoveDevices, removal)
+    left = call(fuota.ListDevices, api.ListFuotaDeploymentDevicesRequest(limit=10, fuota_deployment_id=wanted.id))
+    same([device.dev_eui for device in left.result], euis[1:])
+    call(fuota.AddDevices, api.AddDevicesToFuotaDeploymentRequest(fuota_deployment_id=wanted.id, dev_euis=euis[:1]))
     call(fuota.AddGateways, api.AddGatewaysToFuotaDeploymentRequest(fuota_deployment_id=wanted.id, gateway_ids=[GATEWAY]))
     answer = call(fuota.GetDeployment, api.GetFuotaDeploymentRequest(id=wanted.id))
     same(answer.deployment, wanted)
@@ -256,6 +261,7 @@ def deployments(devices):
     jobs = call(fuota.ListJobs, api.ListFuotaDeploymentJobsRequest(fuota_deployment_id=wanted.id)).jobs
     has(jobs[3], job="MC_GROUP_SETUP", max_retry_count=12, attempt_count=1, warning_msg="", error_msg="")
     times(jobs[3], "created_at", "completed_at", "scheduler_run_after")
+    refused(grpc.StatusCode.FAILED_PRECONDITION, "FUOTA deployment has already started", fuota.RemoveDevices, removal)
     refused(grpc.StatusCode.FAILED_PRECONDITION, "FUOTA deployment has already started", fuota.StartDeployment,
             api.StartFuotaDeploymentRequest(id=wanted.id))
 

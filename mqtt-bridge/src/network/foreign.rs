@@ -48,6 +48,34 @@ const TLS_PORT: u16 = 8_883;
 /// Makes the settings of a connection with TLS: with this authority (PEM), or with those of the system.
 pub type TlsSettings = Arc<dyn Fn(Option<&str>) -> Result<Arc<ClientConfig>, String> + Send + Sync>;
 
+/// How many brokers this process reads, and how many of these connections are up.
+#[derive(Debug, Default)]
+pub struct BrokerCounts {
+    wanted: AtomicI64,
+    up: AtomicI64,
+}
+
+impl BrokerCounts {
+    pub fn wanted(&self) -> i64 {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    pub fn up(&self) -> i64 {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    fn want(&self, brokers: usize) {
+        let brokers = i64::try_from(brokers).unwrap_or(i64::MAX);
+        self.wanted.store(brokers, Ordering::Relaxed);
+        ::metrics::gauge!(metrics::WANTED).set(brokers as f64);
+    }
+
+    fn count_up(&self, change: i64) {
+        let now = self.up.fetch_add(change, Ordering::Relaxed) + change;
+        ::metrics::gauge!(metrics::CONNECTED).set(now as f64);
+    }
+}
+
 /// What reading brokers needs.
 #[derive(Clone)]
 pub(crate) struct ForeignBrokers {
@@ -58,6 +86,7 @@ pub(crate) struct ForeignBrokers {
     /// Where the addresses of brokers may lead.
     pub(crate) outward: Outward,
     pub(crate) tls: TlsSettings,
+    pub(crate) counts: Arc<BrokerCounts>,
     pub(crate) tasks: Tasks,
 }
 
@@ -79,11 +108,15 @@ impl Reading {
 pub(crate) async fn follow(brokers: ForeignBrokers) {
     let tenants = Followed::<Tenant>::start(Arc::clone(brokers.store.log()), &brokers.tasks);
     let (waybill, tasks) = (brokers.waybill.clone(), brokers.tasks.clone());
-    Lease::hold(&waybill, &tasks, LEASE, LEASE_TERM, || read_all(&brokers, &tenants)).await;
+    let reads = || async {
+        let ended = read_all(&brokers, &tenants).await;
+        brokers.counts.want(0);
+        ended
+    };
+    Lease::hold(&waybill, &tasks, LEASE, LEASE_TERM, reads).await;
 }
 
 async fn read_all(brokers: &ForeignBrokers, tenants: &Followed<Tenant>) -> Result<(), StoreError> {
-    let up = Arc::new(AtomicI64::new(0));
     let mut readings: HashMap<TenantId, Reading> = HashMap::new();
     let mut ticks = interval(FOLLOW_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -100,11 +133,12 @@ async fn read_all(brokers: &ForeignBrokers, tenants: &Followed<Tenant>) -> Resul
             connection.mqtt.is_some().then(|| (tenant.clone(), (connection.clone(), revision)))
         });
         let wanted: HashMap<_, _> = wanted.into_iter().take(BROKERS_MAX).collect();
+        brokers.counts.want(wanted.len());
         readings.retain(|tenant, reading| wanted.get(tenant).is_some_and(|(_, revision)| reading.is_of(*revision)));
         for (tenant, (connection, revision)) in wanted {
             readings.entry(tenant.clone()).or_insert_with(|| {
                 let stop = brokers.tasks.token().child_token();
-                let reader = Reader { brokers: brokers.clone(), tenant, connection, up: Arc::clone(&up) };
+                let reader = Reader { brokers: brokers.clone(), tenant, connection };
                 let task = brokers.tasks.spawn("network-mqtt", reader.run(stop.clone()));
                 Reading { revision, task, _stop: stop.drop_guard() }
             });
@@ -117,8 +151,6 @@ struct Reader {
     brokers: ForeignBrokers,
     tenant: TenantId,
     connection: ChirpStackConnection,
-    /// Connections of this process that are up.
-    up: Arc<AtomicI64>,
 }
 
 impl Reader {
@@ -133,7 +165,7 @@ impl Reader {
                 Err(reason) => Some(reason),
             };
             if was_up {
-                self.count(-1);
+                self.brokers.counts.count_up(-1);
             }
             let Some(reason) = ended else { return };
             failures = if was_up { 0 } else { failures.saturating_add(1) };
@@ -147,18 +179,13 @@ impl Reader {
         }
     }
 
-    fn count(&self, change: i64) {
-        let now = self.up.fetch_add(change, Ordering::Relaxed) + change;
-        ::metrics::gauge!(metrics::CONNECTED).set(now as f64);
-    }
-
     /// Reads over one connection; returns why it ended.
     async fn connected(&self, broker: &ForeignBroker, template: &TopicTemplate, was_up: &mut bool) -> String {
         let (sender, received) = mpsc::channel(WAITING_MAX);
         let is_up = || {
             if !std::mem::replace(was_up, true) {
                 tracing::info!(tenant.id = %self.tenant, mqtt.broker = ?broker, "The broker of a ChirpStack is read.");
-                self.count(1);
+                self.brokers.counts.count_up(1);
             }
         };
         tokio::select! {

@@ -139,10 +139,15 @@ impl One<'_> {
         Ok((Sha256Digest::of(&image) == *sha256).then(|| image.to_vec()))
     }
 
-    /// Adds the devices that are missing over there, and starts.
+    /// Adds the devices that are missing over there, takes out those whose update has ended meanwhile, and starts.
     async fn start(&self, chirpstack_id: &str) -> Result<(), Stop> {
         let server = self.worker.server;
-        let missing = self.missing(chirpstack_id).await?;
+        let there = calls::devices(server, chirpstack_id).await?;
+        let withdrawn = self.withdrawn(&there);
+        if !withdrawn.is_empty() {
+            calls::remove(server, chirpstack_id, &withdrawn).await?;
+        }
+        let missing = self.missing(&there);
         let euis: Vec<String> = missing.into_iter().map(|device| device.dev_eui).collect();
         let are_added = euis.is_empty() || calls::add(server, chirpstack_id, &euis).await? == Added::All;
         if !are_added && self.add_singly(chirpstack_id).await? {
@@ -158,7 +163,8 @@ impl One<'_> {
     async fn add_singly(&self, chirpstack_id: &str) -> Result<bool, Stop> {
         let is_last_try = self.worker.tools.workers.is_last_try(self.worker.tenant, self.id);
         let (mut ends, mut broken) = (Vec::new(), None);
-        for device in self.missing(chirpstack_id).await? {
+        let there = calls::devices(self.worker.server, chirpstack_id).await?;
+        for device in self.missing(&there) {
             let dev_eui = std::slice::from_ref(&device.dev_eui);
             match calls::add(self.worker.server, chirpstack_id, dev_eui).await? {
                 Added::All => {}
@@ -175,10 +181,15 @@ impl One<'_> {
         broken.map_or(Ok(have_ended), |reason| Err(Stop::Broken(reason)))
     }
 
-    async fn missing(&self, chirpstack_id: &str) -> Result<Vec<PlannedDevice>, Stop> {
-        let there = calls::devices(self.worker.server, chirpstack_id).await?;
+    fn missing(&self, there: &BTreeMap<String, DeploymentDevice>) -> Vec<PlannedDevice> {
         let is_missing = |device: &&PlannedDevice| !there.contains_key(&device.dev_eui);
-        Ok(self.deployment.open_devices().filter(is_missing).cloned().collect())
+        self.deployment.open_devices().filter(is_missing).cloned().collect()
+    }
+
+    /// Devices over there that no longer take part.
+    fn withdrawn(&self, there: &BTreeMap<String, DeploymentDevice>) -> Vec<String> {
+        let open: BTreeSet<&str> = self.deployment.open_devices().map(|device| device.dev_eui.as_str()).collect();
+        there.keys().filter(|dev_eui| !open.contains(dev_eui.as_str())).cloned().collect()
     }
 
     /// Records what has ended over there; says whether anything has.

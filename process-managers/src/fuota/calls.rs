@@ -159,6 +159,14 @@ pub(super) async fn add(server: &Server, chirpstack_id: &str, dev_euis: &[String
     }
 }
 
+/// Takes devices out of a deployment that has not started.
+pub(super) async fn remove(server: &Server, chirpstack_id: &str, dev_euis: &[String]) -> Result<(), Stop> {
+    match server.client.remove_fuota_devices(chirpstack_id, dev_euis).await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(of_deployment(server, error).await),
+    }
+}
+
 /// Starts the deployment. The list of the next run says whether it is started already.
 pub(super) async fn start(server: &Server, chirpstack_id: &str) -> Result<(), Stop> {
     match server.client.start_deployment(chirpstack_id).await {

@@ -26,6 +26,7 @@ mod rollback_view;
 mod row_keys;
 mod rows;
 mod totals;
+mod transports;
 mod update_times;
 mod wave_counts;
 mod written_plan;

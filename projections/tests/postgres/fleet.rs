@@ -245,6 +245,7 @@ pub(crate) fn spec(firmware_id: FirmwareId) -> CampaignSpec {
         sample_seed: None,
         max_concurrent_updates: 4,
         batch_size: None,
+        lorawan: TransportLimits::default(),
         waves: [20, 100].map(|value| WaveSpec::at(percent(value))).to_vec(),
         canary_size: None,
         soak_minutes: 0,

@@ -17,7 +17,7 @@ use crate::fleet::{World, device, spec};
 const PROFILE: &str = "5e440683-a2fe-486f-b62a-0ed2210681b6";
 
 impl World {
-    async fn lorawan(&self, id: &str, n: u8) {
+    pub(crate) async fn lorawan(&self, id: &str, n: u8) {
         let profile = Profile {
             device_model: Some("M".into()),
             lorawan_dev_eui: Some(format!("00000000000000{n:02x}")),

@@ -26,8 +26,8 @@ async fn a_slot_to_go_back_stays_unanswered_while_the_device_loses_the_version()
     let view = rollout::view(db, tenant, &id, now).await.unwrap().unwrap();
     let returning = rollout::returning(db, tenant, &id, now, 10).await.unwrap();
     let grants: Vec<_> = returning.into_iter().map(|back| back.slot).collect();
-    let (seen_version, max_concurrent_updates) = (view.ledger_version, view.rollout.spec.max_concurrent_updates);
-    let command = LedgerCommand::Grant { seen_version, in_use: 0, max_concurrent_updates, grants };
+    let slots = view.rollout.slots();
+    let command = LedgerCommand::Grant { seen_version: view.ledger_version, slots, grants };
     world.tell::<Ledger>(&id, command).await.unwrap();
     // The device falls back before the process manager, which has crashed, tells it.
     world.boots(&ids[0], "b3", "1.0.0").await;

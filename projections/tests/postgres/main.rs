@@ -36,6 +36,7 @@ mod starts;
 mod statistics;
 mod sweeps;
 mod telemetry;
+mod transports;
 mod trouble;
 mod truths;
 mod turns;

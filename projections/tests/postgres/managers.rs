@@ -6,6 +6,7 @@ use domain::campaign::*;
 use domain::device::*;
 use domain::firmware::*;
 use domain::ledger::{Ledger, LedgerCommand};
+use domain::per_transport::PerTransport;
 use domain::plan::{PlanChunk, PlanChunkId, PlanCommand};
 use domain::planning::plan;
 use domain::rollout::{RolloutStep, decide};
@@ -123,9 +124,10 @@ impl World {
         }
     }
 
-    async fn grant(&self, row: &rollout::WorkRow, view: &rollout::View, devices_max: u32) {
+    async fn grant(&self, row: &rollout::WorkRow, view: &rollout::View, devices_max: PerTransport<u32>) {
         let now = clock::now();
-        let (db, tenant, limit) = (&self.db, &row.tenant, devices_max as usize);
+        let (db, tenant) = (&self.db, &row.tenant);
+        let limit = PerTransport { mqtt: devices_max.mqtt as usize, lorawan: devices_max.lorawan as usize };
         let ready = match view.rollout.rollback {
             None => rollout::ready(db, tenant, &row.campaign, now, limit).await.unwrap(),
             Some(_) => {
@@ -136,8 +138,7 @@ impl World {
         assert!(!ready.is_empty(), "the view counted devices that are ready");
         let command = LedgerCommand::Grant {
             seen_version: view.ledger_version,
-            in_use: view.rollout.total().in_use,
-            max_concurrent_updates: row.spec.max_concurrent_updates,
+            slots: view.rollout.slots(),
             grants: ready.clone(),
         };
         self.tell::<Ledger>(&row.campaign, command).await.unwrap();

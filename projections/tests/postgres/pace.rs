@@ -17,7 +17,7 @@ async fn grantable(world: &World, id: &CampaignId, second: i64) -> u32 {
     let now = clock::now() + TimeDelta::seconds(second);
     let view = rollout::view(&world.db, &world.tenant, id, now).await.unwrap().unwrap().rollout;
     match decide(&view, now)[..] {
-        [RolloutStep::Grant { devices_max }] => devices_max,
+        [RolloutStep::Grant { devices_max }] => devices_max.sum(),
         _ => 0,
     }
 }

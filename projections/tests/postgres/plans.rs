@@ -63,8 +63,12 @@ impl Planning {
 
     /// Writes a plan over all devices. Returns its summary and the position of its last chunk.
     async fn write_chunks(&self, number: u128) -> (PlanSummary, u64) {
-        let candidate =
-            |id: &String| PlanCandidate { device: device(id), excluded: None, from_version: Some("1.0.0".to_owned()) };
+        let candidate = |id: &String| PlanCandidate {
+            device: device(id),
+            excluded: None,
+            from_version: Some("1.0.0".to_owned()),
+            lorawan: false,
+        };
         let spec = spec(domain::FirmwareId(Uuid::nil()));
         let entries = plan("seed", self.ids.iter().map(candidate).collect(), &spec);
         let id = self.plan_id(number);
@@ -158,7 +162,8 @@ async fn a_small_plan_does_not_wait_for_a_large_one() {
     let firmware = planning.world.firmware("2.1.0").await;
     let other = planning.world.campaign(&firmware, |_| {}).await;
     let plan = Uuid::from_u128(other.0.as_u128() ^ 1);
-    let candidate = PlanCandidate { device: device(&planning.ids[0]), excluded: None, from_version: None };
+    let candidate =
+        PlanCandidate { device: device(&planning.ids[0]), excluded: None, from_version: None, lorawan: false };
     let entries = domain::planning::plan("seed", vec![candidate], &spec(firmware.firmware_id));
     let command = PlanCommand::Write { campaign: other, plan, index: 0, entries };
     planning.world.tell::<PlanChunk>(&PlanChunkId { plan, index: 0 }, command).await.unwrap();

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::campaign::{Campaign, CampaignCommand, PauseCause};
 use domain::device::{Clock, Device, DeviceCommand, OfflineCause, Report, ReportStatus as S};
-use domain::ledger::{Ledger, LedgerCommand};
+use domain::ledger::{Ledger, LedgerCommand, Slots};
 use domain::rollout::{RolloutStep, decide};
 use domain::{CampaignId, Key};
 use projections::{history, rollout};
@@ -131,8 +131,7 @@ async fn a_granted_slot_is_in_use_until_its_grant_is_answered() {
     assert_eq!(ready[0].device.as_str(), first);
     let grant = LedgerCommand::Grant {
         seen_version: view.ledger_version,
-        in_use: 0,
-        max_concurrent_updates: 1,
+        slots: Slots { in_use: 0, max_concurrent_updates: 1 }.into(),
         grants: ready.clone(),
     };
     world.tell::<Ledger>(&id, grant).await.unwrap();

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use domain::campaign::{Campaign, CampaignCommand, PauseCause};
 use domain::device::{CampaignRef, Device, DeviceCommand, Grant, OfflineCause, Outcome, Phase, ReportStatus as S};
-use domain::ledger::{Ledger, LedgerCommand, SlotGrant};
+use domain::ledger::{Ledger, LedgerCommand, SlotGrant, Slots};
 use domain::rollout::{RolloutStep, decide};
 use domain::{CampaignId, Key};
 use projections::rollout;
@@ -58,8 +58,7 @@ async fn last_phase(world: &World, id: &str) -> (u32, Phase) {
 async fn grant(world: &World, id: &CampaignId, view: &rollout::View, slot: SlotGrant) -> Grant {
     let command = LedgerCommand::Grant {
         seen_version: view.ledger_version,
-        in_use: 0,
-        max_concurrent_updates: 10,
+        slots: Slots { in_use: 0, max_concurrent_updates: 10 }.into(),
         grants: vec![slot.clone()],
     };
     world.tell::<Ledger>(id, command).await.unwrap();
@@ -228,7 +227,7 @@ async fn an_update_taken_back_before_it_was_sent_is_never_confirmed_late() {
     let (world, _, id) = one_wave(2, 1).await;
     let (all, _) = members(&world, &id).await;
     let slot = all.iter().find(|m| m.phase == "planned").unwrap();
-    let slot = SlotGrant { device: device(&slot.device_id), wave: slot.wave, rank: slot.rank };
+    let slot = SlotGrant { device: device(&slot.device_id), wave: slot.wave, rank: slot.rank, lorawan: false };
     let seen = view(&world, &id).await;
     let given = grant(&world, &id, &seen, slot.clone()).await;
     let request = Box::new(request(&seen.firmware));

@@ -6,7 +6,7 @@ use domain::change::Change;
 use domain::device::{
     Arrival, CampaignRef, Clock, Device, DeviceCommand, Grant, Phase, ProfilePatch, Report, ReportStatus as S,
 };
-use domain::ledger::{Ledger, LedgerCommand};
+use domain::ledger::{Ledger, LedgerCommand, Slots};
 use domain::rollout::{Wait, waits};
 use domain::values::Percent;
 use domain::window::{Day, MaintenanceWindows};
@@ -247,7 +247,8 @@ async fn a_grant_is_sent_again_only_while_the_window_of_its_device_is_open() {
         grants.extend(rollout::ready(&world.db, &world.tenant, &id, at, 10).await.unwrap());
     }
     assert_eq!(grants.len(), 2);
-    let command = LedgerCommand::Grant { seen_version: 0, in_use: 0, max_concurrent_updates: 10, grants };
+    let command =
+        LedgerCommand::Grant { seen_version: 0, slots: Slots { in_use: 0, max_concurrent_updates: 10 }.into(), grants };
     world.tell::<Ledger>(&id, command).await.unwrap();
     world.settles().await;
     let sent = async |which| {

@@ -64,7 +64,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("kind", "Update or rollback."),
     ("manual", "Whether an operator opened the wave."),
     ("manufacturer", "As the operator entered it."),
-    ("max_concurrent_updates", "Most devices that update at the same time."),
+    ("max_concurrent_updates", "Most devices of each transport that update at the same time."),
     ("members", "Devices of the campaign with their wave, and those left out with the reason."),
     ("phase", "The phase of the update."),
     ("n", "Number of the command, counted per device from 1."),

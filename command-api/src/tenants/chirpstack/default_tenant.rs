@@ -59,6 +59,7 @@ async fn filled(settings: &ChirpStackSettings, store: &EventStore, secrets: &Sec
         ca: None,
         default_device_profile_id: None,
         webhook_secret: None,
+        second_webhook_secret: None,
         webhook_header: None,
         auto_import: vec![],
         mqtt: None,

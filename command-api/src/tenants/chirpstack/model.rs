@@ -35,6 +35,10 @@ pub(crate) struct ChirpStackRequest {
     #[serde(default)]
     #[schema(value_type = Option<String>, format = Password, write_only)]
     webhook_secret: Change<SecretInput>,
+    /// Counts as well. To replace a secret without a gap: set the new one here, change ChirpStack, then make it `webhook_secret` and this `null`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password, write_only)]
+    second_webhook_secret: Change<SecretInput>,
     /// The header that has `webhook_secret`; `X-Waybill-Webhook-Secret` when absent.
     webhook_header: Option<String>,
     /// Applications whose new devices are imported without being asked for.
@@ -94,6 +98,9 @@ impl ChirpStackRequest {
             .ok_or_else(|| Problem::invalid("api_key", "is missing"))?;
         let secret = kept(|before| before.webhook_secret.as_ref());
         let webhook_secret = keeping.changed("webhook_secret", "webhook", secret, &self.webhook_secret).await?;
+        let secret = kept(|before| before.second_webhook_secret.as_ref());
+        let given = &self.second_webhook_secret;
+        let second_webhook_secret = keeping.changed("second_webhook_secret", "second-webhook", secret, given).await?;
         let mqtt = match self.mqtt {
             None => None,
             Some(mqtt) => {
@@ -110,6 +117,7 @@ impl ChirpStackRequest {
             ca: self.ca,
             default_device_profile_id: self.default_device_profile_id,
             webhook_secret,
+            second_webhook_secret,
             webhook_header: self.webhook_header,
             auto_import: self.auto_import,
             mqtt,
@@ -128,6 +136,8 @@ pub(crate) struct ChirpStackBody {
     default_device_profile_id: Option<String>,
     /// `set` or `missing`
     webhook_secret: &'static str,
+    /// `set` or `missing`
+    second_webhook_secret: &'static str,
     webhook_header: String,
     auto_import: Vec<String>,
     mqtt: Option<MqttBody>,
@@ -167,6 +177,7 @@ impl ChirpStackBody {
             ca: connection.ca,
             default_device_profile_id: connection.default_device_profile_id,
             webhook_secret: presence(connection.webhook_secret.is_some()),
+            second_webhook_secret: presence(connection.second_webhook_secret.is_some()),
             webhook_header: connection.webhook_header.unwrap_or_else(|| WEBHOOK_HEADER_DEFAULT.to_owned()),
             auto_import: connection.auto_import,
             mqtt,

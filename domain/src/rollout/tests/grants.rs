@@ -24,7 +24,8 @@ fn grants_are_bounded_by_slots_batch_rate_and_devices_that_are_ready() {
     for (devices, in_use, batch_size, rate_per_minute, in_advance, expected) in table {
         let mut view = running(ready(devices, in_use), Counts::default());
         (view.spec.batch_size, view.spec.rate_per_minute) = (batch_size, rate_per_minute);
-        view.paced_until = view.spec.paced_until(None, at(1), in_advance);
+        let devices = PerTransport { mqtt: in_advance, lorawan: 0 };
+        view.paced_until = view.spec.paced_until(PacedUntil::default(), at(1), devices);
         decides(&view, 1, expected);
     }
 }
@@ -68,4 +69,25 @@ fn a_pause_does_not_postpone_the_end() {
     view.waves.clear();
     view.wave = 0;
     decides(&view, 5, &["finish Failed"]);
+}
+
+#[test]
+fn each_transport_has_slots_and_a_rate_of_its_own() {
+    let mixed = Counts { lorawan_ready: 30, lorawan_in_use: 8, ..ready(100, 20) };
+    let mut view = running(mixed, Counts::default());
+    decides(&view, 1, &["grant 38 and 30 LoRaWAN"]);
+    view.spec.lorawan.max_concurrent_updates = Some(10);
+    decides(&view, 1, &["grant 38 and 2 LoRaWAN"]);
+    // LoRaWAN devices hold no slots of MQTT devices, and the reverse.
+    (view.waves[0].in_use, view.waves[0].lorawan_in_use) = (20, 10);
+    decides(&view, 1, &["grant 40"]);
+    (view.waves[0].in_use, view.waves[0].lorawan_in_use) = (58, 8);
+    decides(&view, 1, &["grant 0 and 2 LoRaWAN"]);
+    view.spec.lorawan.rate_per_minute = Some(1);
+    let granted = view.spec.paced_until(view.paced_until, at(1), PerTransport { mqtt: 40, lorawan: 1 });
+    assert_eq!((granted.mqtt, granted.lorawan), (None, Some(at(2))));
+    view.paced_until = granted;
+    decides(&view, 1, &[]);
+    assert_eq!(view.next_grant_at(at(1)), Some(at(2)));
+    decides(&view, 2, &["grant 0 and 1 LoRaWAN"]);
 }

@@ -91,12 +91,12 @@ impl World {
             device: slot_device(*place),
             wave: view.members[*place].wave,
             rank: *place as u32,
+            lorawan: false,
         };
         let rollout = view.rollout(self.now);
         let command = LedgerCommand::Grant {
             seen_version: view.ledger_version,
-            in_use: rollout.total().in_use,
-            max_concurrent_updates: rollout.spec.max_concurrent_updates,
+            slots: rollout.slots(),
             grants: places.iter().map(slot).collect(),
         };
         if !self.tell_ledger(view.of, &command) {
@@ -110,7 +110,7 @@ impl World {
 
     fn carry_out(&mut self, view: &View, decision: RolloutStep, budget: &mut usize) {
         let command = match decision {
-            RolloutStep::Grant { devices_max } => return self.grant(view, devices_max, budget),
+            RolloutStep::Grant { devices_max } => return self.grant(view, devices_max.sum(), budget),
             RolloutStep::WithdrawUnanswered => return self.withdraw(view, budget),
             RolloutStep::CancelUpdates => return self.take_back(view, budget),
             RolloutStep::CancelStaged => return self.cancel(view, CancelScope::Staged, budget),

@@ -20,8 +20,9 @@ fn second(second: i64) -> DateTime<Utc> {
 /// Grants what is allowed, and returns the number of devices.
 fn grant(view: &mut RolloutView, now: DateTime<Utc>) -> usize {
     let [RolloutStep::Grant { devices_max }] = decide(view, now)[..] else { return 0 };
-    view.paced_until = view.spec.paced_until(view.paced_until, now, devices_max as usize);
-    devices_max as usize
+    let devices = PerTransport { mqtt: devices_max.mqtt as usize, lorawan: devices_max.lorawan as usize };
+    view.paced_until = view.spec.paced_until(view.paced_until, now, devices);
+    devices.sum()
 }
 
 fn adjust(view: &mut RolloutView, now: DateTime<Utc>, rate: Option<u32>, burst: Option<u32>) {
@@ -90,7 +91,7 @@ proptest! {
             let devices = grant(&mut view, now);
             if devices > 0 {
                 granted.push((now, devices));
-                check_rate(&granted, rate, view.spec.burst());
+                check_rate(&granted, rate, view.spec.pace(Transport::Mqtt).burst());
             }
         }
         // Ready devices begin at the announced time.

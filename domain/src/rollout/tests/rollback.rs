@@ -25,15 +25,22 @@ fn steps(rollback: RollbackView, now: DateTime<Utc>) -> Vec<String> {
     decide(&view(rollback), now).iter().map(said).collect()
 }
 
+fn mqtt(devices: u32) -> PerTransport<u32> {
+    PerTransport::of_total(devices, 0)
+}
+
 fn some() -> RollbackView {
     RollbackView::default()
 }
 
 #[test]
 fn devices_go_back_under_the_slots_of_the_campaign() {
-    assert_eq!(steps(RollbackView { ready: 9, waiting: 9, ..some() }, at(1)), ["cancel", "grant 4"]);
-    assert_eq!(steps(RollbackView { ready: 9, waiting: 9, under_way: 3, ..some() }, at(1)), ["cancel", "grant 1"]);
-    assert_eq!(steps(RollbackView { ready: 9, waiting: 9, under_way: 4, ..some() }, at(1)), ["cancel"]);
+    assert_eq!(steps(RollbackView { ready: mqtt(9), waiting: 9, ..some() }, at(1)), ["cancel", "grant 4"]);
+    assert_eq!(
+        steps(RollbackView { ready: mqtt(9), waiting: 9, under_way: 3, ..some() }, at(1)),
+        ["cancel", "grant 1"]
+    );
+    assert_eq!(steps(RollbackView { ready: mqtt(9), waiting: 9, under_way: 4, ..some() }, at(1)), ["cancel"]);
 }
 
 #[test]
@@ -44,9 +51,9 @@ fn a_rollback_ends_when_nobody_is_left_or_has_been_waited_for() {
     assert_eq!(steps(RollbackView { rolled_back: 10, ..some() }, at(1)), ["cancel", "finish rollback of 10"]);
     assert_eq!(steps(RollbackView { under_way: 1, rolled_back: 9, ..some() }, at(600)), ["cancel"]);
     // The rate lets nobody begin now, and there are devices that could.
-    let mut limited = view(RollbackView { ready: 2, waiting: 2, rolled_back: 8, ..some() });
+    let mut limited = view(RollbackView { ready: mqtt(2), waiting: 2, rolled_back: 8, ..some() });
     limited.spec.rate_per_minute = Some(1);
-    limited.paced_until = Some(at(90));
+    limited.paced_until.mqtt = Some(at(90));
     assert_eq!(decide(&limited, at(60)).iter().map(said).collect::<Vec<_>>(), ["cancel"]);
 }
 

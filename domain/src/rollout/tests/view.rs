@@ -9,6 +9,7 @@ use crate::campaign::{CampaignEvent, CampaignResult};
 use crate::device::{DeviceEvent, Outcome, Phase};
 use crate::ids::CampaignId;
 use crate::ledger::LedgerEvent;
+use crate::ledger::devices_of;
 use crate::rollback::RollbackObstacle;
 
 #[expect(clippy::large_enum_variant, reason = "few of them, and only in a test")]
@@ -65,7 +66,7 @@ pub(super) struct View {
     wave_completed: bool,
     accepted: bool,
     accepted_counts: Vec<(u32, u32)>,
-    paced_until: Option<DateTime<Utc>>,
+    paced_until: PacedUntil,
     pub(super) ledger_version: u64,
     pub(super) members: Vec<Member>,
     /// Events of the campaign so far.
@@ -100,7 +101,7 @@ impl View {
             wave_completed: false,
             accepted: false,
             accepted_counts: vec![(0, 0); count],
-            paced_until: None,
+            paced_until: PacedUntil::default(),
             ledger_version: 0,
             members: waves.iter().copied().map(Member::of_wave).collect(),
             campaign_version: 0,
@@ -189,7 +190,7 @@ impl View {
             Logged::Campaign(of, event) if *of == self.of => self.apply_campaign(time, event),
             Logged::Ledger(of, LedgerEvent::Granted { number, grants, .. }) if *of == self.of => {
                 self.ledger_version = *number;
-                self.paced_until = self.spec.paced_until(self.paced_until, time, grants.len());
+                self.paced_until = self.spec.paced_until(self.paced_until, time, devices_of(grants));
                 let round = self.rollback_round();
                 grants.iter().for_each(|slot| self.members[slot.rank as usize].grant(*number, round));
             }

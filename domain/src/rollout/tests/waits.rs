@@ -64,7 +64,7 @@ fn views() -> impl Strategy<Value = (RolloutView, i64)> {
             view.soaking_since = soaking.map(at);
             view.wave_completed = completed && soaking.is_some();
             view.ends_at = ends.map(|ends| at(ends - 30));
-            view.paced_until = paced.map(at);
+            view.paced_until.mqtt = paced.map(at);
             (view.spec.rate_per_minute, view.spec.soak_minutes) = (Some(1), 30);
             view.spec.max_concurrent_updates = slots;
             if windowed {
@@ -175,8 +175,8 @@ fn each_wait_of_a_campaign_has_a_name_and_a_time() {
     view.spec.max_concurrent_updates = 2;
     assert_eq!(kinds(&view, 1), ["slots", "working_devices", "idle_devices"]);
     view.spec.max_concurrent_updates = 50;
-    (view.spec.rate_per_minute, view.paced_until) = (Some(1), Some(at(2)));
-    assert_eq!(waits(&view, None, at(1))[0], Wait::Rate { ready: 3, until: at(2) });
+    (view.spec.rate_per_minute, view.paced_until.mqtt) = (Some(1), Some(at(2)));
+    assert_eq!(waits(&view, None, at(1))[0], Wait::Rate { transport: Transport::Mqtt, ready: 3, until: at(2) });
     let mut soaking = running(settled(20, 20, 0), Counts::default());
     (soaking.soaking_since, soaking.spec.soak_minutes) = (Some(at(5)), 30);
     assert_eq!(waits(&soaking, None, at(6)), [Wait::Soak { wave: 1, until: at(35) }]);

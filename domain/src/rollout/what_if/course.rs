@@ -4,14 +4,16 @@
 //! two courses are the bounds. Maintenance windows, jitter, freezes and operators are left out: waves that an operator opens are opened at once.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::track::Change;
 use crate::campaign::{CampaignResult, CampaignSpec, CampaignStatus, EVIDENCE_DEVICES_MAX, GateResult, Verdict};
 use crate::ids::DeviceId;
-use crate::rollout::{Counts, FailedDevice, RolloutStep, RolloutView, decide};
+use crate::per_transport::{PACED, PerTransport};
+use crate::rollout::{Counts, FailedDevice, PacedUntil, RolloutStep, RolloutView, decide};
+use crate::values::Transport;
 use crate::window::MaintenanceWindows;
 
 /// Most devices of a campaign whose course is computed.
@@ -44,6 +46,7 @@ pub struct Course {
 
 /// A device of the campaign, at its place in the order.
 pub(super) struct Role {
+    pub(super) transport: Transport,
     pub(super) changes: Vec<Change>,
     pub(super) is_assumed: bool,
 }
@@ -57,7 +60,10 @@ pub(super) struct Rehearsal<'a> {
     wave_ends: Vec<usize>,
     /// The campaign starts at the Unix epoch: only durations count.
     now: DateTime<Utc>,
-    begun: usize,
+    /// Ranks of the devices of each transport that have not begun, in order.
+    waiting: PerTransport<VecDeque<usize>>,
+    /// Whether the device of each rank has begun.
+    begun: Vec<bool>,
     /// Time, rank and index of the next change of each device that has begun.
     next: BinaryHeap<Reverse<(DateTime<Utc>, usize, usize)>>,
 }
@@ -87,7 +93,7 @@ impl<'a> Rehearsal<'a> {
             wave_completed: false,
             accepted: false,
             waves: waves.iter().map(|enrolled| Counts { enrolled: *enrolled, ..Counts::default() }).collect(),
-            paced_until: None,
+            paced_until: PacedUntil::default(),
             ends_at: None,
             failed_devices: vec![],
             rollback: None,
@@ -96,7 +102,11 @@ impl<'a> Rehearsal<'a> {
             released_at: None,
         };
         let wave_ends = waves.iter().scan(0, end_of).collect();
-        Self { roles, names, view, wave_ends, now: start, begun: 0, next: BinaryHeap::new() }
+        let ranks =
+            |transport| (0..).zip(&roles).filter(move |(_, role)| role.transport == transport).map(|(rank, _)| rank);
+        let waiting = PerTransport::each(|transport| ranks(transport).collect());
+        let begun = vec![false; roles.len()];
+        Self { roles, names, view, wave_ends, now: start, waiting, begun, next: BinaryHeap::new() }
     }
 
     pub(super) fn run(mut self) -> Course {
@@ -122,7 +132,7 @@ impl<'a> Rehearsal<'a> {
 
     fn take(&mut self, step: RolloutStep) -> Option<CourseEnd> {
         match step {
-            RolloutStep::Grant { devices_max } => self.begin(devices_max as usize),
+            RolloutStep::Grant { devices_max } => self.begin(devices_max),
             RolloutStep::PassGate { .. } => self.view.soaking_since = Some(self.now),
             RolloutStep::BreakSoak { .. } => self.view.soaking_since = None,
             RolloutStep::CompleteWave { .. } => self.open_next_wave(),
@@ -143,14 +153,19 @@ impl<'a> Rehearsal<'a> {
         None
     }
 
-    fn begin(&mut self, devices_max: usize) {
+    fn begin(&mut self, devices_max: PerTransport<u32>) {
         let open_end = self.wave_ends[usize::from(self.view.wave) - 1];
-        let end = open_end.min(self.begun + devices_max);
-        let begins = end - self.begun;
-        for rank in self.begun..end {
-            self.schedule(rank, 0, self.now);
+        let mut begins = PerTransport::default();
+        for transport in PACED {
+            for _ in 0..*devices_max.of(transport) {
+                let waiting = self.waiting.of_mut(transport);
+                let Some(rank) = waiting.front().copied().filter(|rank| *rank < open_end) else { break };
+                waiting.pop_front();
+                self.begun[rank] = true;
+                *begins.of_mut(transport) += 1;
+                self.schedule(rank, 0, self.now);
+            }
         }
-        self.begun = end;
         self.view.paced_until = self.view.spec.paced_until(self.view.paced_until, self.now, begins);
         // What changes at once takes its slot before the next decision.
         self.change();
@@ -175,7 +190,8 @@ impl<'a> Rehearsal<'a> {
             let (after, progress) = changes[index];
             let wave = self.wave_ends.partition_point(|end| *end <= rank);
             let counts = &mut self.view.waves[wave];
-            *counts = counts.minus(before.counts()).plus(progress.counts());
+            let transport = self.roles[rank].transport;
+            *counts = counts.minus(before.counts_of(transport)).plus(progress.counts_of(transport));
             let names_more = self.view.failed_devices.len() < EVIDENCE_DEVICES_MAX * self.view.waves.len();
             if let Some(device) = self.names[rank].filter(|_| names_more && progress.gate_failed && !before.gate_failed)
             {
@@ -200,10 +216,14 @@ impl<'a> Rehearsal<'a> {
 
     /// Devices of open waves that have not begun.
     fn count_ready(&mut self) {
-        let begun = self.begun;
+        let waiting = &self.waiting;
+        let below = |transport: Transport, end: usize| waiting.of(transport).partition_point(|rank| *rank < end);
+        let mut start = 0;
         for (wave, end) in self.view.waves.iter_mut().zip(&self.wave_ends) {
-            let left = end.saturating_sub(begun).min(wave.enrolled as usize);
-            wave.ready = u32::try_from(left).unwrap_or(u32::MAX);
+            let left = |transport| u32::try_from(below(transport, *end) - below(transport, start)).unwrap_or(u32::MAX);
+            wave.lorawan_ready = left(Transport::Lorawan);
+            wave.ready = left(Transport::Mqtt) + wave.lorawan_ready;
+            start = *end;
         }
     }
 
@@ -217,12 +237,13 @@ impl<'a> Rehearsal<'a> {
     }
 
     fn ends(self, end: CourseEnd) -> Course {
-        let unknown = self.roles[..self.begun].iter().filter(|role| role.is_assumed).count();
+        let begun = || self.roles.iter().zip(&self.begun).filter(|(_, begun)| **begun);
+        let unknown = begun().filter(|(role, _)| role.is_assumed).count();
         let count = |devices: usize| u32::try_from(devices).unwrap_or(u32::MAX);
         Course {
             end,
             after: self.now - DateTime::UNIX_EPOCH,
-            begun: count(self.begun),
+            begun: count(begun().count()),
             unknown: count(unknown),
             counts: self.view.total(),
         }

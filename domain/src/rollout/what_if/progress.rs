@@ -2,6 +2,7 @@
 
 use crate::device::{DeviceEvent, Outcome, Phase};
 use crate::rollout::Counts;
+use crate::values::Transport;
 
 /// The progress of one device. Its counts are those that read models keep of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,6 +61,13 @@ impl DeviceProgress {
     /// Whether the success gate counts it as failed.
     pub(super) fn is_failed(self) -> bool {
         self.is_regressed || matches!(self.outcome(), Some(Outcome::Failed | Outcome::TimedOut | Outcome::Rejected))
+    }
+
+    /// The same, of a device of a transport.
+    pub(super) fn counts_of(self, transport: Transport) -> Counts {
+        let counts = self.counts();
+        let lorawan_in_use = if transport == Transport::Lorawan { counts.in_use } else { 0 };
+        Counts { lorawan_in_use, ..counts }
     }
 
     pub(super) fn counts(self) -> Counts {

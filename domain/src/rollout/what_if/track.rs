@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::progress::DeviceProgress;
 use crate::device::{Outcome, Phase};
+use crate::values::Transport;
 
 /// A change of a device, some time after its turn.
 pub(super) type Change = (TimeDelta, DeviceProgress);
@@ -13,14 +14,15 @@ pub(super) type Change = (TimeDelta, DeviceProgress);
 pub(super) struct Track {
     /// Place in the campaign's order, from 0.
     pub(super) rank: u32,
+    pub(super) transport: Transport,
     began: DateTime<Utc>,
     /// In order of time. The first one takes the slot.
     changes: Vec<Change>,
 }
 
 impl Track {
-    pub(super) fn new(rank: u32, began: DateTime<Utc>) -> Self {
-        Self { rank, began, changes: vec![(TimeDelta::zero(), granted())] }
+    pub(super) fn new(rank: u32, transport: Transport, began: DateTime<Utc>) -> Self {
+        Self { rank, transport, began, changes: vec![(TimeDelta::zero(), granted())] }
     }
 
     /// Only changes of what is counted are kept.

@@ -2,6 +2,7 @@
 
 use domain::campaign::CampaignStatus;
 use domain::events::{DeviceEvent, FirmwareEvent, LedgerEvent};
+use domain::ledger::devices_of;
 
 use super::fold::Fold;
 use crate::db::DbError;
@@ -53,7 +54,7 @@ impl Fold<'_> {
         if let Some(row) = self.campaigns.get_mut(&campaign) {
             row.ledger_version = *number;
             row.granted_total = *granted_total;
-            row.paced_until = row.spec.paced_until(row.paced_until, record.at(), grants.len());
+            row.set_paced_until(row.spec.paced_until(row.paced_until(), record.at(), devices_of(grants)));
             is_over = row.planned_outcome.is_some();
             round = row.rollback_round();
         }

@@ -144,7 +144,7 @@ impl Fold<'_> {
     fn adjust(&mut self, key: &[String; 2], at: DateTime<Utc>, changes: &Adjustments, sample: Option<&Sample>) {
         let Some(row) = self.campaigns.get_mut(key) else { return };
         let spec = row.spec.adjusted(changes);
-        row.paced_until = row.spec.paced_again(&spec, row.paced_until, at);
+        row.set_paced_until(row.spec.paced_again(&spec, row.paced_until(), at));
         row.spec = spec;
         if !changes.ends_at.is_keep() {
             row.ends_at = row.spec.ends_at.or(row.ends_at);

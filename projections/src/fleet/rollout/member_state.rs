@@ -144,6 +144,7 @@ impl<'a> MemberState<'a> {
             gate_failed: member.gate_failed.into(),
             gate_settled: (member.gate_failed || member.confirmed_ever).into(),
             in_use: member.holds_slot.into(),
+            lorawan_in_use: (member.holds_slot && member.lorawan).into(),
             staged: member.staged.into(),
             staged_failed: (member.staged && member.gate_failed).into(),
             working: self.is_working().into(),

@@ -56,7 +56,7 @@ pub async fn unanswered_grants(
         (_, Release::Zones(_)) => "AND m.zone = ANY ($3)",
     };
     let sql = format!(
-        "SELECT m.device_id, m.wave, m.rank, m.grant_number, m.outcome IS NOT NULL AS goes_back,
+        "SELECT m.device_id, m.wave, m.rank, m.lorawan, m.grant_number, m.outcome IS NOT NULL AS goes_back,
            u.from_version, u.from_firmware_id
          FROM rollout_members m
          JOIN rollout_campaigns c ON c.tenant = m.tenant AND c.campaign_id = m.campaign_id AND c.plan = m.plan

@@ -149,6 +149,7 @@ fn candidate(
         (row.try_get("device_model")?, row.try_get("hardware_version")?);
     let hold_until: Option<DateTime<Utc>> = row.try_get("hold_until")?;
     let held = row.try_get::<bool, _>("held")? && hold_until.is_none_or(|until| now < until);
+    let transport = Transport::from_wire(row.try_get("transport")?)?;
     let facts = Candidate {
         decommissioned: row.try_get::<&str, _>("lifecycle")? == "decommissioned",
         held,
@@ -157,10 +158,7 @@ fn candidate(
         versions: &versions,
         boot_slots: row.try_get::<Option<i64>, _>("boot_slots")?.map(u8::from_wire).transpose()?,
         waiting_updates: row.try_get::<i32, _>("waiting")? as usize,
-        image_max_bytes: image_max_bytes(
-            Transport::from_wire(row.try_get("transport")?)?,
-            Option::<Region>::from_wire(row.try_get("region")?)?,
-        ),
+        image_max_bytes: image_max_bytes(transport, Option::<Region>::from_wire(row.try_get("region")?)?),
     };
     // While an update is under way, the version may still change. So the device is enrolled, waits, and decides when the update has ended.
     let moving: bool = row.try_get("moving")?;
@@ -169,5 +167,6 @@ fn candidate(
         device: parse(row.try_get("device_id")?)?,
         excluded,
         from_version: versions.get(&firmware.component).cloned(),
+        lorawan: transport == Transport::Lorawan,
     })
 }

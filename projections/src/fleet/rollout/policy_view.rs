@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use domain::campaign::{CampaignSpec, CampaignStatus};
 use domain::device::FirmwareSnapshot;
+use domain::per_transport::PerTransport;
 use domain::rollout::{Counts, KeptBack, RolloutView};
 use domain::{CampaignId, TenantId};
 use event_store::RecordRef;
@@ -157,8 +158,11 @@ async fn view_for(
         true => ready.clone(),
         false => ready_per_wave(purpose, tx, &row, &waves, now, &Release::All).await?,
     };
-    let of_wave = |counts: &HashMap<u16, u32>, wave: u16| counts.get(&wave).copied().unwrap_or(0);
-    let looked_up = |wave: u16| (of_wave(&ready, wave), of_wave(&all, wave).saturating_sub(of_wave(&ready, wave)));
+    let of_wave = |counts: &HashMap<u16, PerTransport<u32>>, wave: u16| counts.get(&wave).copied().unwrap_or_default();
+    let looked_up = |wave: u16| {
+        let (now, later) = (of_wave(&ready, wave), of_wave(&all, wave));
+        (now, later.sum().saturating_sub(now.sum()))
+    };
     let failed_devices = evidence::failed_devices(tx, &row).await?;
     let rollback = rollback_view::view(tx, &row, now).await?;
     // Staging counts from the start of the first wave's clocks.
@@ -182,10 +186,10 @@ async fn view_for(
             .iter()
             .map(|wave| {
                 let (ready, closed) = looked_up(wave.wave);
-                Counts { ready, closed, ..wave.counts }
+                Counts { ready: ready.sum(), lorawan_ready: ready.lorawan, closed, ..wave.counts }
             })
             .collect(),
-        paced_until: row.paced_until,
+        paced_until: row.paced_until(),
         ends_at: row.ends_at,
         failed_devices,
         rollback,

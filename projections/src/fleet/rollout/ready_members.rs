@@ -5,12 +5,16 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use domain::campaign::CampaignSpec;
 use domain::ledger::SlotGrant;
+use domain::per_transport::{PerTransport, counted_as};
+use domain::rollout::Counts;
 use domain::{CampaignId, TenantId};
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 
 use super::predicates::PLANNED;
 use super::release::{self, Release};
 use super::rows::{CampaignRow, ProgressRow, progress, slot_of};
+use super::transports;
 use crate::db::{Db, DbError, ReadTx};
 use crate::fleet::preconditions;
 
@@ -28,18 +32,21 @@ pub(super) enum Purpose {
 }
 
 impl Purpose {
-    /// How many ready devices are counted.
-    fn counted_max(self, row: &CampaignRow, waves: &[ProgressRow]) -> i64 {
-        let in_use: u32 = waves.iter().map(|wave| wave.counts.in_use).sum();
-        match self {
-            Self::Decide => i64::from(row.spec.max_concurrent_updates.saturating_sub(in_use))
-                .clamp(READY_DECIDED_MIN, READY_SHOWN_MAX),
+    /// How many ready devices of each transport are counted.
+    fn counted_max(self, row: &CampaignRow, waves: &[ProgressRow]) -> PerTransport<i64> {
+        let total = waves.iter().fold(Counts::default(), |total, wave| total.plus(wave.counts));
+        PerTransport::each(|transport| match self {
+            Self::Decide => {
+                let in_use = *total.slots_in_use().of(transport);
+                let free = row.spec.pace(transport).max_concurrent_updates.saturating_sub(in_use);
+                i64::from(free).clamp(READY_DECIDED_MIN, READY_SHOWN_MAX)
+            }
             Self::Show => READY_SHOWN_MAX,
-        }
+        })
     }
 
     /// Whether the counts of all open waves say enough about the latest one.
-    fn is_content(self, counts: &HashMap<u16, u32>, latest: u16) -> bool {
+    fn is_content(self, counts: &ReadyCounts, latest: u16) -> bool {
         counts.contains_key(&latest) && (self == Self::Decide || counts.len() == 1)
     }
 }
@@ -113,15 +120,16 @@ fn spread(spec: &CampaignSpec, waves: &[ProgressRow], now: DateTime<Utc>) -> Str
     conditions
 }
 
-/// Members that may begin, the first `limit` in the campaign's order. `spread`: see [`spread`]. Each way to be ready is a query of its own, so that it can start from
+/// Members that may begin, the first `limit` in the campaign's order. `transport`: see [`transports`]; `spread`: see [`spread`]. Each way to be ready is a query of its own, so that it can start from
 /// the few rows that it concerns.
 ///
 /// Windows say which of them are released; members whose waiting time is over end, and don't begin.
-fn ready_sql(spec: &CampaignSpec, limit: i64, spread: &str, release: &Release) -> String {
+fn ready_sql(spec: &CampaignSpec, limit: i64, transport: &str, spread: &str, release: &Release) -> String {
     let met = format!("{} {spread}", preconditions_met());
     let part = |grantable: &str, conditions: &str| {
         format!(
-            "(SELECT m.device_id, m.wave, m.rank FROM rollout_members m {grantable} {conditions} ORDER BY m.wave, m.rank LIMIT {limit})"
+            "(SELECT m.device_id, m.wave, m.rank, m.lorawan FROM rollout_members m {grantable} {transport} {conditions}
+              ORDER BY m.wave, m.rank LIMIT {limit})"
         )
     };
     let grantable = grantable_conditions(spec);
@@ -151,49 +159,84 @@ pub(super) async fn ready_per_wave(
     waves: &[ProgressRow],
     now: DateTime<Utc>,
     release: &Release,
-) -> Result<HashMap<u16, u32>, DbError> {
+) -> Result<HashMap<u16, PerTransport<u32>>, DbError> {
     let spread = spread(&row.spec, waves, now);
-    let max = purpose.counted_max(row, waves);
-    let mut counts = count_ready(tx, row, now, release, &spread, max).await?;
+    let mut all: HashMap<u16, PerTransport<u32>> = HashMap::new();
+    for (transport, max) in transports::each(tx, row, purpose.counted_max(row, waves)).await? {
+        let counts = ready_of_transport(purpose, tx, row, now, release, (transport, max), &spread).await?;
+        for (wave, (devices, lorawan)) in counts {
+            let counted = all.entry(wave).or_default();
+            *counted.of_mut(counted_as(lorawan)) += devices;
+        }
+    }
+    Ok(all)
+}
+
+/// Of the members of one transport.
+async fn ready_of_transport(
+    purpose: Purpose,
+    tx: &mut ReadTx,
+    row: &CampaignRow,
+    now: DateTime<Utc>,
+    release: &Release,
+    (transport, max): (&str, i64),
+    spread: &str,
+) -> Result<ReadyCounts, DbError> {
+    let mut counts = count_ready(tx, row, now, release, (transport, max), spread).await?;
     // Devices of earlier waves come first. The gate of the latest wave needs its own ones, too.
-    if i64::from(counts.values().sum::<u32>()) >= max && !purpose.is_content(&counts, row.wave) {
+    let counted: u32 = counts.values().map(|(devices, _)| devices).sum();
+    if i64::from(counted) >= max && !purpose.is_content(&counts, row.wave) {
         let of_latest = format!("AND m.wave = {} {spread}", row.wave);
-        let of_latest = count_ready(tx, row, now, release, &of_latest, max).await?;
+        let of_latest = count_ready(tx, row, now, release, (transport, max), &of_latest).await?;
         counts.extend(of_latest.get_key_value(&row.wave).map(|(wave, count)| (*wave, *count)));
     }
     Ok(counts)
 }
 
-/// Of members for which further conditions hold, at most `max`.
+/// Ready members of each wave, and whether they are LoRaWAN devices: they are of one transport.
+type ReadyCounts = HashMap<u16, (u32, bool)>;
+
+/// Of members of one transport for which further conditions hold, at most `max`.
 async fn count_ready(
     tx: &mut ReadTx,
     row: &CampaignRow,
     now: DateTime<Utc>,
     release: &Release,
+    (transport, max): (&str, i64),
     conditions: &str,
-    max: i64,
-) -> Result<HashMap<u16, u32>, DbError> {
-    let ready = ready_sql(&row.spec, max, conditions, release);
-    let sql = format!("SELECT wave, count(*) FROM ({ready}) r GROUP BY wave");
+) -> Result<ReadyCounts, DbError> {
+    let ready = ready_sql(&row.spec, max, transport, conditions, release);
+    let sql = format!("SELECT wave, count(*), bool_or(lorawan) FROM ({ready}) r GROUP BY wave");
     let query = sqlx::query(&sql).bind(&row.tenant).bind(&row.campaign_id).bind(now);
     let rows = release.bind(query).fetch_all(&mut *tx.0).await?;
-    rows.iter().map(|row| Ok((row.try_get::<i64, _>(0)? as u16, row.try_get::<i64, _>(1)? as u32))).collect()
+    let read = |row: &PgRow| {
+        let (wave, devices): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        Ok((wave as u16, (devices as u32, row.try_get(2)?)))
+    };
+    rows.iter().map(read).collect()
 }
 
-/// The next devices that may be granted a slot, in the campaign's order.
+/// The next devices of each transport that may be granted a slot, in the campaign's order.
 pub async fn ready(
     db: &Db,
     tenant: &TenantId,
     campaign: &CampaignId,
     now: DateTime<Utc>,
-    limit: usize,
+    limits: impl Into<PerTransport<usize>>,
 ) -> Result<Vec<SlotGrant>, DbError> {
     let mut tx = db.read_all().await?;
     let Some(row) = CampaignRow::find(&mut tx, tenant, campaign).await? else { return Ok(vec![]) };
     let waves = progress(&mut tx, tenant, campaign).await?;
     let zones = release::zones(&mut tx, &row).await?;
     let release = Release::of(&row.spec.maintenance_window, &zones, now);
-    let sql = ready_sql(&row.spec, limit as i64, &spread(&row.spec, &waves, now), &release);
-    let query = sqlx::query(&sql).bind(tenant.as_str()).bind(campaign.to_string()).bind(now);
-    release.bind(query).fetch_all(&mut *tx.0).await?.iter().map(slot_of).collect()
+    let mut ready = Vec::new();
+    for (transport, limit) in transports::each(&mut tx, &row, limits.into()).await? {
+        let sql = ready_sql(&row.spec, limit as i64, transport, &spread(&row.spec, &waves, now), &release);
+        let query = sqlx::query(&sql).bind(tenant.as_str()).bind(campaign.to_string()).bind(now);
+        for found in release.bind(query).fetch_all(&mut *tx.0).await? {
+            ready.push(slot_of(&found)?);
+        }
+    }
+    ready.sort_by_key(|slot| (slot.wave, slot.rank));
+    Ok(ready)
 }

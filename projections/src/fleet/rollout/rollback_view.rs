@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use domain::campaign::EVIDENCE_DEVICES_MAX;
 use domain::device::{FirmwareSnapshot, Outcome, PendingUpdate};
 use domain::ledger::SlotGrant;
+use domain::per_transport::PerTransport;
 use domain::rollback::RollbackObstacle;
 use domain::rollout::RollbackView;
 use domain::{CampaignId, DeviceId, TenantId};
@@ -14,6 +15,7 @@ use super::member_state::FAILED;
 use super::predicates::{goes_back, rollback_failed};
 use super::rollback_targets::{Former, RollbackTargets};
 use super::rows::CampaignRow;
+use super::transports;
 use crate::db::{Db, DbError, ReadTx};
 use crate::fleet::device_now::DeviceNow;
 use crate::fleet::updates::UpdateRow;
@@ -88,17 +90,33 @@ impl<'r> Rollback<'r> {
         tx: &mut ReadTx,
         yet: &YetToGoBack,
         now: DateTime<Utc>,
+        limits: PerTransport<usize>,
+    ) -> Result<Vec<Returning>, DbError> {
+        let mut all = Vec::new();
+        for (condition, limit) in transports::each(tx, self.row, limits).await? {
+            all.extend(self.ready_of_transport(tx, yet, now, condition, limit).await?);
+        }
+        all.sort_by_key(|returning| (returning.slot.wave, returning.slot.rank));
+        Ok(all)
+    }
+
+    async fn ready_of_transport(
+        &self,
+        tx: &mut ReadTx,
+        yet: &YetToGoBack,
+        now: DateTime<Utc>,
+        transport: &str,
         limit: usize,
     ) -> Result<Vec<Returning>, DbError> {
         let possible = yet.0.iter().map(|(former, ..)| former).filter(|former| self.targets.obstacle(former).is_none());
         let possible: Vec<String> = possible.filter_map(|former| former.version.clone()).collect();
         let (device, update, held) = (DeviceNow::columns(), UpdateRow::columns_of("r"), is_held("now()"));
         let sql = format!(
-            "SELECT m.device_id, m.wave, m.rank, u.from_version, u.from_firmware_id, r.ordinal IS NOT NULL, {device}, {update}
+            "SELECT m.device_id, m.wave, m.rank, u.from_version, u.from_firmware_id, r.ordinal IS NOT NULL, m.lorawan, {device}, {update}
              {MEMBERS}
              LEFT JOIN device_presence p ON p.tenant = m.tenant AND p.device_id = m.device_id
              LEFT JOIN updates r ON r.tenant = m.tenant AND r.device_id = m.device_id AND r.ordinal = m.rollback_ordinal
-             {OF_PLAN} AND NOT m.holds_slot AND d.status = 'online' AND d.live_ordinal IS NULL AND NOT {held}
+             {OF_PLAN} {transport} AND NOT m.holds_slot AND d.status = 'online' AND d.live_ordinal IS NULL AND NOT {held}
              AND (({} AND u.from_version = ANY($5)) OR {WAITS})
              ORDER BY m.wave, m.rank LIMIT {limit}",
             goes_back("$4")
@@ -106,9 +124,9 @@ impl<'r> Rollback<'r> {
         let new = PendingUpdate { ordinal: None, waits_for: None, not_before: None, goes_first: true };
         let mut ready = Vec::new();
         for row in self.rows(tx, &sql, &[possible]).await? {
-            let Some(device) = DeviceNow::read(&row, 6)? else { continue };
+            let Some(device) = DeviceNow::read(&row, 7)? else { continue };
             let former = Former { version: row.try_get(3)?, firmware_id: row.try_get(4)? };
-            let first = 6 + DeviceNow::COLUMNS.len();
+            let first = 7 + DeviceNow::COLUMNS.len();
             let begun = if row.try_get(5)? { Some(UpdateRow::read_from(&row, first)?) } else { None };
             let begun = begun.filter(|update| update.timed.phase().is_waiting());
             let pending = begun.as_ref().map_or(new, UpdateRow::pending_update);
@@ -120,6 +138,7 @@ impl<'r> Rollback<'r> {
                 device: parse(row.try_get(0)?)?,
                 wave: u16::from_wire(row.try_get(1)?)?,
                 rank: u32::from_wire(row.try_get(2)?)?,
+                lorawan: row.try_get(6)?,
             };
             ready.extend(self.targets.snapshot(&former).map(|firmware| Returning { slot, firmware }));
         }
@@ -191,7 +210,10 @@ pub(super) async fn view(
         }
     }
     if view.waiting > 0 || view.under_way > 0 {
-        view.ready = rollback.ready(tx, &yet, now, READY_COUNTED_MAX).await?.len() as u32;
+        let limits = PerTransport { mqtt: READY_COUNTED_MAX, lorawan: READY_COUNTED_MAX };
+        for returning in rollback.ready(tx, &yet, now, limits).await? {
+            *view.ready.of_mut(returning.slot.transport()) += 1;
+        }
     }
     if view.failed > view.accepted_failed {
         view.failed_devices = rollback.failed_devices(tx).await?;
@@ -205,11 +227,11 @@ pub async fn returning(
     tenant: &TenantId,
     campaign: &CampaignId,
     now: DateTime<Utc>,
-    limit: usize,
+    limits: impl Into<PerTransport<usize>>,
 ) -> Result<Vec<Returning>, DbError> {
     let mut tx = db.read_all().await?;
     let Some(row) = CampaignRow::find(&mut tx, tenant, campaign).await? else { return Ok(vec![]) };
     let Some(rollback) = Rollback::of(&mut tx, &row).await? else { return Ok(vec![]) };
     let yet = rollback.yet_to_go_back(&mut tx).await?;
-    rollback.ready(&mut tx, &yet, now, limit).await
+    rollback.ready(&mut tx, &yet, now, limits.into()).await
 }

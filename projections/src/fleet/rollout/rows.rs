@@ -7,7 +7,7 @@ use domain::campaign::{CampaignSpec, CampaignStatus, RollbackEvidence};
 use domain::device::{Exclusion, FirmwareSnapshot, Outcome, UpdateKind, goes_first};
 use domain::ledger::SlotGrant;
 use domain::plan::PlanEntry;
-use domain::rollout::Counts;
+use domain::rollout::{Counts, PacedUntil};
 use domain::{CampaignId, TenantId};
 use event_store::RecordRef;
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,8 @@ pub struct CampaignRow {
     pub granted_total: u64,
     /// When the intervals of all devices granted so far are over; set if the rate is limited.
     pub paced_until: Option<DateTime<Utc>>,
+    /// The same for LoRaWAN devices.
+    pub lorawan_paced_until: Option<DateTime<Utc>>,
     pub ends_at: Option<DateTime<Utc>>,
     /// How often failed devices were retried.
     pub retry_round: u16,
@@ -64,7 +66,7 @@ row! {
     CampaignRow = "rollout_campaigns" key { tenant: "text", campaign_id: "text" }
     columns {
         status, before_pause, at_work, plan, planning_position, pinned, wave, wave_completed, soaking_since,
-        paused_at, accepted, ledger_version, granted_total, paced_until, ends_at, retry_round, starts_at, planned_outcome, planned_ended_at,
+        paused_at, accepted, ledger_version, granted_total, paced_until, lorawan_paced_until, ends_at, retry_round, starts_at, planned_outcome, planned_ended_at,
         version, position
     }
     json { spec, firmware, rollback }
@@ -91,6 +93,7 @@ impl CampaignRow {
             ledger_version: 0,
             granted_total: 0,
             paced_until: None,
+            lorawan_paced_until: None,
             ends_at: None,
             retry_round: 0,
             starts_at: None,
@@ -100,6 +103,14 @@ impl CampaignRow {
             version: 0,
             position: 0,
         }
+    }
+
+    pub(super) fn paced_until(&self) -> PacedUntil {
+        PacedUntil { mqtt: self.paced_until, lorawan: self.lorawan_paced_until }
+    }
+
+    pub(super) fn set_paced_until(&mut self, until: PacedUntil) {
+        (self.paced_until, self.lorawan_paced_until) = (until.mqtt, until.lorawan);
     }
 
     /// Keys of the counts of its waves.
@@ -175,12 +186,13 @@ pub async fn progress(tx: &mut ReadTx, tenant: &TenantId, campaign: &CampaignId)
     rows.iter().map(ProgressRow::read).collect()
 }
 
-/// The slot of a row with the columns `device_id`, `wave` and `rank`.
+/// The slot of a row with the columns `device_id`, `wave`, `rank` and `lorawan`.
 pub(super) fn slot_of(row: &PgRow) -> Result<SlotGrant, DbError> {
     Ok(SlotGrant {
         device: parse(row.try_get("device_id")?)?,
         wave: row.try_get::<i64, _>("wave")? as u16,
         rank: row.try_get::<i64, _>("rank")? as u32,
+        lorawan: row.try_get("lorawan")?,
     })
 }
 
@@ -252,6 +264,8 @@ pub(super) struct MemberRow {
     pub wave: u16,
     pub excluded: Option<Exclusion>,
     pub from_version: Option<String>,
+    /// It counts with the LoRaWAN devices.
+    pub lorawan: bool,
     /// Its latest update.
     pub ordinal: Option<u32>,
     /// The ended update that a new one retries. Later reports about it change nothing here.
@@ -301,7 +315,7 @@ pub(super) struct MemberRow {
 row! {
     MemberRow = "rollout_members" key { tenant: "text", plan: "text", device_id: "text" }
     columns {
-        campaign_id, rank, wave, excluded, from_version, ordinal, retry_of, outcome, ended_at, reached, holds_slot, grant_number,
+        campaign_id, rank, wave, excluded, from_version, lorawan, ordinal, retry_of, outcome, ended_at, reached, holds_slot, grant_number,
         grant_seen, gate_failed, gate_accepted, failure_accepted, confirmed_ever, regressed_at, late_confirmed, code, failed_hardware,
         staged, ready, ready_at, zone, rollback_ordinal, rollback_outcome, rollback_round,
         rollback_accepted, rollback_code
@@ -321,6 +335,7 @@ impl MemberRow {
             wave: entry.wave,
             excluded: entry.excluded,
             from_version: entry.from_version.clone(),
+            lorawan: entry.lorawan,
             ordinal: None,
             retry_of: None,
             outcome: None,

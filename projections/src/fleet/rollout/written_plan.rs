@@ -17,12 +17,13 @@ use crate::row::{ColumnValue as _, Row as _};
 use crate::table::{Rows, insert_like_sql};
 
 /// The columns in which the members of one plan differ, with their types.
-const OF_MEMBER: [(&str, &str); 8] = [
+const OF_MEMBER: [(&str, &str); 9] = [
     ("device_id", "text"),
     ("rank", "bigint"),
     ("wave", "bigint"),
     ("excluded", "text"),
     ("from_version", "text"),
+    ("lorawan", "boolean"),
     ("ready", "boolean"),
     ("ready_at", "timestamptz"),
     ("zone", "text"),
@@ -87,6 +88,7 @@ async fn insert(connection: &mut PgConnection, members: &[MemberRow]) -> Result<
         .bind(each(members, |member| member.wave.to_wire()))
         .bind(each(members, |member| member.excluded.to_wire()))
         .bind(each(members, |member| member.from_version.to_wire()))
+        .bind(each(members, |member| member.lorawan))
         .bind(each(members, |member| member.ready))
         .bind(each(members, |member| member.ready_at))
         .bind(each(members, |member| member.zone.to_wire()))

@@ -51,7 +51,7 @@ impl View {
                     false => *view.impossible.entry(RollbackObstacle::NoPreviousVersion).or_insert(0) += 1,
                 }
             }
-            view.ready += u32::from(member.may_return(begun.round, self.version, now));
+            view.ready.mqtt += u32::from(member.may_return(begun.round, self.version, now));
         }
         Some(view)
     }
