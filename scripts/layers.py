@@ -14,7 +14,8 @@ ALLOWED = {
     "projections": BASE,
     "process-managers": BASE | {"projections", "chirpstack"},
     "mqtt-bridge": BASE | {"trust", "chirpstack"},
-    "command-api": BASE | {"trust", "projections", "chirpstack"},
+    "console": set(),
+    "command-api": BASE | {"trust", "projections", "chirpstack", "console"},
     "fake-chirpstack": {"chirpstack", "runtime"},
     "waybill": BASE | {"trust", "chirpstack", "projections", "process-managers", "mqtt-bridge", "command-api"},
     "bench": None,
@@ -24,7 +25,7 @@ ALLOWED = {
 OWNERS = {
     "sqlx": {"projections", "bench"},
     "postgres-es": {"projections"},
-    "axum": {"command-api", "bench"},
+    "axum": {"command-api", "console", "bench"},
     "tonic": {"chirpstack", "fake-chirpstack"},
     "tonic-prost": {"chirpstack", "fake-chirpstack"},
     "prost": {"chirpstack", "fake-chirpstack"},

@@ -83,7 +83,7 @@ impl Service {
         change(&mut of_tests);
         let parts = SignInParts {
             config: of_tests,
-            http: Arc::new(provider.clone()),
+            http: Some(Arc::new(provider.clone())),
             bucket: Arc::new(bucket.clone()),
             keyring: Arc::new(Keyring::of(keys.parse().unwrap())),
         };
