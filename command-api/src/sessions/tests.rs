@@ -1,10 +1,9 @@
 //! Sessions over a bucket in memory, which several processes follow.
 
+use domain::{Actor, TenantId};
 use event_store::sessions::{MemorySessions, SessionEntry};
 use runtime::lifecycle::Tasks;
 use tokio::time::timeout;
-
-use domain::{Actor, TenantId};
 
 use super::*;
 

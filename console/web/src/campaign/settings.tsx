@@ -4,9 +4,10 @@ import type { Campaign } from "../api/types.ts";
 import { Confirm } from "../parts/action.tsx";
 import { Facts, type Fact } from "../parts/facts.tsx";
 import { Field } from "../parts/field.tsx";
-import { to } from "../router/location.ts";
+import { href, to } from "../router/location.ts";
 import { at } from "../time/clock.ts";
 import { words } from "../time/format.ts";
+import { Time } from "../time/time.tsx";
 
 /** What can be adjusted, and what it is called. */
 const ADJUSTABLE = {
@@ -33,13 +34,22 @@ export function Settings({ campaign }: { campaign: Campaign }) {
     const canAdjust = at.value === null && (campaign.allowed_commands?.includes("adjust") ?? false);
     const facts: Fact[] = Object.entries(campaign)
         .filter(([name, value]) => !NOT_SETTINGS.has(name) && value !== null && value !== undefined)
-        .map(([name, value]) => [words(name), typeof value === "object" ? <code>{JSON.stringify(value)}</code> : String(value)]);
+        .map(([name, value]) => [words(name), shown(name, value)]);
     return (
         <div class="columns">
             <div class="card"><Facts facts={facts} /></div>
             {canAdjust && <Adjust campaign={campaign} />}
         </div>
     );
+}
+
+/** A value for people; what has parts shows as JSON. */
+function shown(name: string, value: unknown) {
+    if (typeof value === "boolean") return value ? "yes" : "no";
+    if (name === "waves") return (value as Campaign["waves"]).map(wave => `${wave.percentage} %${wave.advance === "manual" ? " (by hand)" : ""}`).join(" → ");
+    if (name === "firmware_id") return <a href={href(to`/firmware/${String(value)}`)}>{String(value)}</a>;
+    if (typeof value === "string" && name.endsWith("_at")) return <Time at={value} />;
+    return typeof value === "object" ? <code>{JSON.stringify(value)}</code> : String(value);
 }
 
 function Adjust({ campaign }: { campaign: Campaign }) {

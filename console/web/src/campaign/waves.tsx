@@ -53,6 +53,7 @@ function WaveRow({ wave, isNow, gates }: { wave: Wave; isNow: boolean; gates: re
                 {wave.staged > 0 && <Number value={wave.staged} word="staged" tone="work" />}
                 <Number value={wave.confirmed} word="confirmed" tone="ok" />
                 <Number value={wave.failed} word={`failed (${percent(wave.failed, wave.confirmed + wave.failed)})`} tone="bad" />
+                {wave.gate_failed > wave.failed && <Number value={wave.gate_failed - wave.failed} word="failed once, tried again" tone="warn" />}
                 {ended > 0 && <Number value={ended} word="ended otherwise" tone="warn" />}
             </ul>
             {gates.length > 0 && <Gates gates={gates} label={`Gates of wave ${wave.wave}`} />}
@@ -90,8 +91,8 @@ export function Gates({ gates, label }: { gates: readonly Gate[]; label: string 
                     <Badge state={gate.verdict} tone={gate.verdict === "broken" ? "warn" : gate.verdict === "held" ? "ok" : undefined} />
                     <div>
                         <p>
-                            <span class="strong">{words(gate.gate)}</span>: measured <b>{gate.measured_percent} %</b>, limit{" "}
-                            {BOUNDS[gate.bound] ?? gate.bound} <b>{gate.limit_percent} %</b>
+                            <span class="strong">{words(gate.gate)}</span>: measured <b>{gate.measured_percent}&nbsp;%</b>, limit{" "}
+                            {BOUNDS[gate.bound] ?? gate.bound} <b>{gate.limit_percent}&nbsp;%</b>
                         </p>
                         <p class="muted small">
                             {gate.sentence} · judged {gate.position ? "" : "now "}at #{shortPosition(gate.judged_at_position)}, <Time at={gate.at} />

@@ -39,7 +39,7 @@ export function WhatIf({ campaign }: { campaign: Campaign }) {
                     <p class="sentence">{answer.would_stop ? <Stopped stop={answer.would_stop} would /> : "No gate would have closed."}</p>
                     <p>{answer.stopped ? <Stopped stop={answer.stopped} /> : "No gate has closed."}</p>
                     <p>
-                        {several(answer.devices_spared, "device")} of {count(answer.devices_reached)} would not have been updated.
+                        {several(answer.devices_spared ?? 0, "device")} of {count(answer.devices_reached ?? 0)} would not have been updated.
                     </p>
                     <p class="muted small">Assumes that {answer.assumes.join("; ")}.</p>
                 </div>
@@ -51,7 +51,7 @@ export function WhatIf({ campaign }: { campaign: Campaign }) {
 function Stopped({ stop, would = false }: { stop: Stop; would?: boolean }) {
     return (
         <>
-            {would ? "It would have stopped" : "It stopped"} at <Time at={stop.at} /> after {several(stop.devices_reached, "device")}: {stop.sentence}.
+            {would ? "It would have stopped" : "It stopped"} at <Time at={stop.at} /> after {several(stop.devices_reached ?? 0, "device")}: {stop.sentence}.
         </>
     );
 }

@@ -80,6 +80,7 @@ function Head({ campaign, status, reload }: { campaign: CampaignBody; status: Ca
             {may("operator") && (
                 <div class="buttons">
                     <Actions actions={campaignActions(campaign, status)} allowed={campaign.allowed_commands} onDone={reload} />
+                    {campaign.allowed_commands?.includes("amend") && <a class="button" href={href("/campaigns/new", { edit: campaign.campaign_id })}>Change</a>}
                     <a class="button" href={href("/campaigns/new", { clone: campaign.campaign_id })}>Copy as new</a>
                 </div>
             )}

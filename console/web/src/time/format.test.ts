@@ -29,7 +29,7 @@ test("numbers are grouped, and nothing is divided by zero", () => {
     assert.equal(count(18_204_113), "18\u202f204\u202f113");
     assert.equal(bytes(17_700_000), "17.7 MB");
     assert.equal(bytes(999), "999 B");
-    assert.equal(percent(4, 120), "3.3 %");
+    assert.equal(percent(4, 120), "3.3\u00a0%");
     assert.equal(percent(0, 0), "–");
     assert.equal(several(1, "device"), "1 device");
     assert.equal(several(2_000, "device"), "2\u202f000 devices");

@@ -91,7 +91,7 @@ export function bytes(value: number): string {
 export function percent(part: number, whole: number): string {
     if (whole === 0) return "–";
     const value = (part / whole) * 100;
-    return `${value > 0 && value < 10 ? value.toFixed(1) : Math.round(value)} %`;
+    return `${value > 0 && value < 10 ? value.toFixed(1) : Math.round(value)}\u00a0%`;
 }
 
 /** A word of the API for people: `completed_with_failures` becomes `completed with failures`. */
