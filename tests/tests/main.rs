@@ -15,6 +15,7 @@ mod campaigns;
 mod causation;
 mod certificates;
 mod codec;
+mod console;
 mod contract;
 mod credentials;
 mod device_commands;
