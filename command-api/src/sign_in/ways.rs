@@ -2,9 +2,11 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::request::Parts;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::shows_session;
 use crate::state::App;
 
 /// How people can sign in.
@@ -16,12 +18,15 @@ pub(crate) struct SignInWays {
     session: bool,
     /// Whether `POST /auth/dev-token` gives a token to everybody.
     development: bool,
+    /// Whether the request shows a session; `GET /auth/session` says whether it stands.
+    shows_session: bool,
 }
 
 /// List the ways to sign in
 #[utoipa::path(get, path = "/auth/sign-in-ways", tag = "auth", responses((status = 200, body = SignInWays)))]
-pub(crate) async fn sign_in_ways(State(app): State<App>) -> Json<SignInWays> {
+pub(crate) async fn sign_in_ways(State(app): State<App>, parts: Parts) -> Json<SignInWays> {
     let sign_in = app.sign_in.as_ref();
     let openid = sign_in.is_some_and(|sign_in| sign_in.provider.is_some());
-    Json(SignInWays { openid, session: sign_in.is_some(), development: app.config.development })
+    let shows_session = shows_session(&app, &parts);
+    Json(SignInWays { openid, session: sign_in.is_some(), development: app.config.development, shows_session })
 }

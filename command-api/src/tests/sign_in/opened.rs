@@ -90,10 +90,10 @@ async fn nothing_begins_without_a_valid_token() {
 async fn a_service_says_how_people_can_sign_in() {
     let service = Service::without_provider().await;
     let ways = service.get("/api/v1/auth/sign-in-ways", &Browser::default()).await;
-    assert_eq!(ways.body, json!({"openid": false, "session": true, "development": true}));
+    assert_eq!(ways.body, json!({"openid": false, "session": true, "development": true, "shows_session": false}));
     assert_eq!(service.get("/api/v1/auth/sign-in", &Browser::default()).await.status, 404);
     let ways = Api::new().get("/auth/sign-in-ways").await;
-    assert_eq!(ways.body, json!({"openid": false, "session": false, "development": true}));
+    assert_eq!(ways.body, json!({"openid": false, "session": false, "development": true, "shows_session": false}));
     let closed = Api::new().post("/auth/session", Value::Null).await;
     assert_eq!(told(&closed), (404, "not_found"));
 }

@@ -16,10 +16,14 @@ export const sessionProblem = signal<Problem | null>(null);
 /** Wait before a service that can't say who has signed in is asked again, in milliseconds. */
 const RETRY_MS = 2_000;
 
-/** Finds out who has signed in. */
+/** How people sign in here. */
+export const ways = signal<Ways | null>(null);
+
+/** Finds out who has signed in. A browser without a session isn't asked for one: its console would call the answer an error. */
 export async function find(): Promise<void> {
     try {
-        session.value = await body(api.GET("/auth/session"));
+        ways.value = await body(api.GET("/auth/sign-in-ways"));
+        session.value = ways.value.shows_session ? await body(api.GET("/auth/session")) : null;
         sessionProblem.value = null;
     } catch (thrown) {
         const problem = asProblem(thrown);

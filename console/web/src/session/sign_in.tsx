@@ -1,12 +1,11 @@
 /** What somebody sees who has not signed in. */
 import { useState } from "preact/hooks";
-import { api, asProblem, body } from "../api/client.ts";
+import { asProblem } from "../api/client.ts";
 import { sentence } from "../api/problem.ts";
-import { useResource } from "../api/resource.ts";
 import { Field, Select } from "../parts/field.tsx";
-import { Failed, Loading } from "../parts/states.tsx";
+import { Loading } from "../parts/states.tsx";
 import { useTitle } from "../layout/title.ts";
-import { signInForDevelopment, signInWith, type Ways } from "./session.ts";
+import { signInForDevelopment, signInWith, ways, type Ways } from "./session.ts";
 
 /** Roles in the order of what they allow. */
 const ROLES: Record<string, string[]> = {
@@ -20,11 +19,10 @@ const ROLES: Record<string, string[]> = {
 
 export function SignIn() {
     useTitle("Sign in");
-    const ways = useResource("sign-in-ways", signal => body(api.GET("/auth/sign-in-ways", { signal })));
     return (
         <main class="sign-in" id="main">
             <h1 tabIndex={-1}>Waybill</h1>
-            {ways.data ? <Offered ways={ways.data} /> : ways.problem ? <Failed problem={ways.problem} /> : <Loading />}
+            {ways.value ? <Offered ways={ways.value} /> : <Loading />}
         </main>
     );
 }
