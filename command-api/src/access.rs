@@ -36,7 +36,7 @@ pub(crate) enum Access {
     Device,
     /// A network server, which the handler checks. In development it needs to show nothing.
     Webhook,
-    /// A person with a web session, whatever their roles.
+    /// A person with a web session, with any roles or none.
     Session,
     /// A caller with at least this role in their tenant.
     Role(Role),

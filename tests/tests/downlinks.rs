@@ -1,4 +1,4 @@
-//! Commands of LoRaWAN devices: each is in the device's downlink queue once, whatever happens to Waybill and to ChirpStack.
+//! Commands of LoRaWAN devices: each is in the device's downlink queue once, also after failures of Waybill and of ChirpStack.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use waybill::api_client::ApiClient;
 
 use crate::world::{MODEL, ManualDevice, World};
 
-/// A command over MQTT is there within this time, whatever ChirpStack does.
+/// A command over MQTT is there within this time, also while ChirpStack hangs.
 const MQTT_WITHIN: Duration = Duration::from_secs(3);
 /// More devices than Waybill calls for at the same time.
 const HANGING: u8 = 12;

@@ -14,7 +14,7 @@ use crate::world::World;
 
 /// Join keys that are nowhere else.
 const NWK_KEY: &str = "5ca1ab1e5ca1ab1e5ca1ab1e00c0ffee";
-/// The 95th percentile of device requests stays below this, whatever ChirpStack does.
+/// The 95th percentile of device requests stays below this, also while ChirpStack hangs.
 const P95_MAX: Duration = Duration::from_millis(200);
 /// Requests that are measured.
 const REQUESTS: usize = 60;

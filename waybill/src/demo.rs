@@ -251,7 +251,7 @@ fn check_outcome(args: &Args, status: &Value, totals: &Totals) -> Result<()> {
     }
 }
 
-/// Checks the own counts of the devices of MQTT, of which at least so many are confirmed.
+/// Checks the own counts of the devices of MQTT, of which at least this number are confirmed.
 fn check_fleet(fleet: &Fleet, confirmed: u64) -> Result<()> {
     let fleet = fleet.status();
     ensure!(fleet.repeated_installs == 0, "{} devices installed the same attempt twice", fleet.repeated_installs);

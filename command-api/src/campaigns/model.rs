@@ -1,7 +1,5 @@
 //! The campaign in replies, from its aggregate or from the read model.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use domain::CampaignId;
 use domain::campaign::{Campaign, CampaignStatus, ENDS_AFTER_DAYS, OperatorCommand, PlanSummary};

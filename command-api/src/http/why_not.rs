@@ -13,8 +13,8 @@ pub(crate) type WhyNot = BTreeMap<&'static str, RefusalBody>;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"code": "illegal_in_state", "detail": "a campaign that is draft can't be paused"}))]
 pub(crate) struct RefusalBody {
-    /// The last segment of the problem type that the command would get; `not_held` and `update_cancelling` for what would change nothing, `held` for a
-    /// device that is held.
+    /// The last segment of the problem type that the command would get; `changes_nothing`, `not_held` and `update_cancelling` for what would change
+    /// nothing, `held` for a device that is held.
     code: &'static str,
     detail: String,
 }

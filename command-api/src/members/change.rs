@@ -45,7 +45,7 @@ impl App {
 ///
 /// Beside what the actor's token says, in every process within a second. They replace what was granted before. A role that is limited to devices opens
 /// `/devices` (the list shows only these), everything under `/devices/{device_id}` and `/updates/{update_id}` of them, and campaigns whose only targets are
-/// its groups; other devices and campaigns don't exist for it. It opens no groups, firmware and bulk commands. An actor that nobody knows yet may be named.
+/// its groups; other devices and campaigns don't exist for it. It opens no groups, firmware and bulk commands. An actor who hasn't called yet may be named.
 #[utoipa::path(
     put, path = "/members/{member}", tag = "members", request_body = GrantsRequest, params(MemberPath, CommandHeaders),
     responses(

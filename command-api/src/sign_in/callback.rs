@@ -63,7 +63,7 @@ async fn signed_in(app: &App, parts: &Parts) -> Result<impl IntoResponse, Proble
     let metadata = sign_in.provider()?.metadata().await?;
     sign_in.check_issuer(&metadata, said.iss.as_deref())?;
     let code = code(said)?;
-    // A state counts once, whatever the provider thinks of a second time.
+    // A state counts once, also if the provider would answer it twice.
     if !sign_in.used.entry(pending.state.clone()).or_insert(()).is_fresh() {
         return Err(begin_again("this sign-in was used"));
     }

@@ -18,7 +18,7 @@ pub const KEY_SET_MAX_BYTES: usize = 256 * 1024;
 const KEYS_MAX: usize = 64;
 /// After this time the keys are fetched again.
 const REFRESH_AFTER: Duration = Duration::from_secs(600);
-/// Shortest pause between two fetches, whatever keys tokens name.
+/// Shortest pause between two fetches, also if tokens name unknown keys.
 const FETCH_PAUSE: Duration = Duration::from_secs(10);
 /// How long a key is used while its issuer can't be reached.
 const KEPT_MAX: Duration = Duration::from_secs(24 * 3_600);

@@ -1,7 +1,5 @@
 //! The update in replies, from its device's aggregate or from the read model.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::{Update, UpdateOperation, UpdateState};
 use domain::{DeviceId, UpdateId};

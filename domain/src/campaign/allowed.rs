@@ -71,12 +71,32 @@ impl CampaignStatus {
     pub fn refused_commands(self, planned: bool, goes_back: bool) -> Vec<(OperatorCommand, Refusal)> {
         let allowed = self.allowed_commands(planned, goes_back);
         let refusal = |command: OperatorCommand| {
+            if self.has_done(command) {
+                let detail = format!("nothing would change: the campaign is {}", self.word());
+                return (command, Refusal::new("changes_nothing", detail));
+            }
             let obstacle = command.obstacle(planned, goes_back).filter(|_| self == Self::Paused).unwrap_or_default();
             let status = format!("{}{obstacle}", self.word());
             let rejection = Rejection::IllegalInState { command: command.participle().to_owned(), status };
             (command, rejection.into())
         };
         OperatorCommand::all().filter(|command| !allowed.contains(command)).map(refusal).collect()
+    }
+
+    /// Whether the command is accepted in this state without an effect.
+    fn has_done(self, command: OperatorCommand) -> bool {
+        use OperatorCommand as C;
+        match command {
+            C::Start => matches!(self, Self::AwaitingApproval | Self::Scheduled | Self::Planning),
+            C::StartNow => matches!(self, Self::AwaitingApproval | Self::Planning),
+            C::Approve => self == Self::Approved,
+            C::Reject => self == Self::Rejected,
+            C::Pause => self == Self::Paused,
+            C::Resume => matches!(self, Self::Running | Self::RollingBack),
+            C::Cancel => matches!(self, Self::Cancelling | Self::Cancelled),
+            C::RollBack => self == Self::RollingBack,
+            C::Amend | C::Adjust | C::Delete | C::OpenWave | C::Retry => false,
+        }
     }
 }
 

@@ -41,7 +41,7 @@ fn is_json(data: &[u8]) -> bool {
     data.trim_ascii_start().first() == Some(&b'{')
 }
 
-/// A message of the compact codec as an object. ChirpStack's codec, with the decoder of docs/lorawan.md, makes the same.
+/// A message of the compact codec as an object. ChirpStack's codec, with the decoder examples/chirpstack_codec.js, makes the same.
 fn wire_of(message: &UpMessage) -> Value {
     match message {
         UpMessage::Report { ordinal, attempt, status, progress, code } => {

@@ -14,7 +14,7 @@ use crate::table::{Page, Select};
 
 /// How long it is known which device fetched what, in days.
 const DEVICES_KEPT_DAYS: i32 = 400;
-/// After so many flushes of a process, rows that are older are deleted: some hours.
+/// After this number of flushes of a process, rows that are older are deleted: some hours.
 const FLUSHES_BETWEEN_DELETIONS: u64 = 8_192;
 
 /// Adds to the counters of the day, in key order, so that two processes wait for each other and don't deadlock.

@@ -32,10 +32,10 @@ export function Page({ title, tabTitle, aside, showsPast = false, children }: Pr
 /** Says what the page shows while a moment of the past is looked at. */
 function Moment({ time, showsPast }: { time: string; showsPast: boolean }) {
     return showsPast ? (
-        <p class="notice past" role="status"><span aria-hidden="true">◷ </span>This page shows how it was at <Time at={time} />.</p>
+        <p class="notice past" role="status"><span><span aria-hidden="true">◷ </span>This page shows how it was at <Time at={time} />.</span></p>
     ) : (
         <p class="notice warn" role="status">
-            <span aria-hidden="true">! </span>This page is shown as of now, not at <Time at={time} />.
+            <span><span aria-hidden="true">! </span>This page is shown as of now, not at <Time at={time} />.</span>
         </p>
     );
 }
