@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { Campaign } from "../api/types.ts";
 import { cli, curl, quoted } from "./as_command.ts";
 import { EMPTY, formOf, request } from "./form.ts";
+import { whatIfRequest } from "./what_if_request.ts";
 
 const BASIC = { ...EMPTY, name: "Q4", firmware_id: "f" };
 
@@ -37,4 +38,10 @@ test("a command line has each field as one word", () => {
     assert.match(cli(request(BASIC)), /--target-all=true/);
     assert.match(curl(made, "http://h"), /^curl -X POST http:\/\/h\/api\/v1\/campaigns /);
     assert.equal(quoted("$(rm)"), "'$(rm)'");
+});
+
+test("a what-if names only what is typed", () => {
+    const asked = whatIfRequest({ failure: "10", settled: "", success: "", waves: "25, 100", concurrency: "" });
+    const waves = [{ percentage: 25 }, { percentage: 100 }];
+    assert.deepEqual(JSON.parse(JSON.stringify(asked)), { gates: { failure_threshold_percent: 10 }, waves });
 });

@@ -79,7 +79,7 @@ function Head({ campaign, status, reload }: { campaign: CampaignBody; status: Ca
             )}
             {may("operator") && (
                 <div class="buttons">
-                    <Actions actions={campaignActions(campaign, status)} allowed={campaign.allowed_commands} onDone={reload} />
+                    <Actions actions={campaignActions(campaign, status)} allowed={campaign.allowed_commands} whyNot={campaign.why_not ?? undefined} onDone={reload} />
                     {campaign.allowed_commands?.includes("amend") && <a class="button" href={href("/campaigns/new", { edit: campaign.campaign_id })}>Change</a>}
                     <a class="button" href={href("/campaigns/new", { clone: campaign.campaign_id })}>Copy as new</a>
                 </div>
