@@ -16,6 +16,7 @@ import { Waves } from "../campaign/waves.tsx";
 import { WhatIf } from "../campaign/what_if.tsx";
 import { Page } from "../layout/page.tsx";
 import { Actions } from "../parts/action.tsx";
+import { Announce } from "../parts/announce.tsx";
 import { Badge } from "../parts/badge.tsx";
 import { Shown } from "../parts/states.tsx";
 import { openTab, Tabs } from "../parts/tabs.tsx";
@@ -63,7 +64,8 @@ function Head({ campaign, status, reload }: { campaign: CampaignBody; status: Ca
     const firmware = useFirmwareNames([campaign.firmware_id])[campaign.firmware_id] ?? campaign.firmware_id;
     return (
         <section class="stack" aria-label="State">
-            <p class="sentence" aria-live="polite">{sentence(campaign, status)}</p>
+            <p class="sentence">{sentence(campaign, status)}</p>
+            <Announce text={sentence(campaign, status)} />
             <p class="muted">
                 <a href={href(to`/firmware/${campaign.firmware_id}`)}>{firmware}</a> · {words(campaign.deployment_strategy)} · by {campaign.created_by ?? "–"}
                 {campaign.started_at && <> · started <Time at={campaign.started_at} relative /></>}

@@ -1,6 +1,6 @@
 /**
- * Buttons for commands. One can be pressed exactly when the service would take the command: it says so in `allowed_commands`, and in `why_not`
- * why it would not. What can't be undone is asked for again, with what a dry run says.
+ * Buttons for commands. There is one exactly when the service would take the command: it says so in `allowed_commands`, and in `why_not` why it
+ * would not take the others. Each is asked for again, with its numbers.
  */
 import type { ComponentChildren } from "preact";
 import { useId, useRef, useState } from "preact/hooks";
@@ -35,11 +35,15 @@ interface Props {
     onDone: () => void;
 }
 
-/** The buttons of the allowed commands, and of refused ones with the reason. */
+/** The buttons of the allowed commands, and why there is none for the others. */
 export function Actions({ actions, allowed, whyNot, onDone }: Props) {
     const [open, setOpen] = useState<Action | null>(null);
     const [done, setDone] = useState<string | null>(null);
     if (at.value) return <p class="muted">This is the past: commands are for now.</p>;
+    const refused = actions.flatMap(action => {
+        const why = allowed?.includes(action.command) ? undefined : whyNot?.[action.command]?.detail;
+        return why === undefined ? [] : [[action.label, why] as const];
+    });
     const taken = (action: Action, position: string | undefined): void => {
         setOpen(null);
         setDone(`${action.label}: taken${position ? ` at #${shortPosition(position)}` : ""}.`);
@@ -47,17 +51,15 @@ export function Actions({ actions, allowed, whyNot, onDone }: Props) {
     };
     return (
         <div class="actions" data-actions>
-            {actions.map(action => {
-                const isAllowed = allowed?.includes(action.command) ?? false;
-                const refusal = whyNot?.[action.command]?.detail;
-                if (!isAllowed && !refusal) return null;
-                return (
-                    <button key={action.label} class={action.tone} aria-disabled={!isAllowed} title={isAllowed ? action.cli : refusal}
-                        onClick={() => isAllowed && setOpen(action)}>
-                        {action.label}
-                    </button>
-                );
-            })}
+            {actions.filter(action => allowed?.includes(action.command)).map(action => (
+                <button key={action.label} class={action.tone} title={action.cli} onClick={() => setOpen(action)}>{action.label}</button>
+            ))}
+            {refused.length > 0 && (
+                <details class="why-not">
+                    <summary>Why not …?</summary>
+                    <ul class="card">{refused.map(([label, why]) => <li key={label}><span class="strong">{label}</span>: {why}</li>)}</ul>
+                </details>
+            )}
             <span role="status" class="muted small">{done}</span>
             {open && <Confirm action={open} onClose={() => setOpen(null)} onTaken={position => taken(open, position)} />}
         </div>
