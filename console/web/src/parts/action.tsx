@@ -25,6 +25,8 @@ export interface Action {
     cli?: string;
     /** What the request calls the reason; null if it takes none. */
     reasonField?: "reason" | "remark" | null;
+    /** It can't be sent without a reason. */
+    needsReason?: boolean;
 }
 
 interface Props {
@@ -94,7 +96,7 @@ export function Confirm({ action, onClose, onTaken }: {
         <Dialog title={action.label} onClose={onClose}>
             <form id={form} onSubmit={submit}>
                 <div class="explains">{action.explains}</div>
-                {field && <Field label="Reason" value={reason} onInput={setReason} hint="It is kept in the log." />}
+                {field && <Field label="Reason" value={reason} onInput={setReason} required={action.needsReason ?? false} hint="It is kept in the log." />}
                 {action.typed && <Field label={`Type “${action.typed}” to go on`} value={typed} onInput={setTyped} autocomplete="off" />}
                 {action.cli && <pre class="cli">{action.cli}</pre>}
                 {problem && <p class="error" role="alert">{sentence(problem)}</p>}
