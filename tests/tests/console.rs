@@ -63,7 +63,7 @@ impl Day {
         let browser = &self.browser;
         browser.opens("/").await.sees("Development").await;
         browser.has_no_findings("sign-in").await;
-        browser.shoots("sign-in").await;
+        browser.shoots("sign-in", &browser::WIDTHS).await;
         browser.types("Name", "olga").await.chooses("Role", "admin").await.clicks("Sign in as olga").await;
         browser.sees("Nothing waits for a person").await.sees("24 devices").await.sees("live").await;
         let kept = browser.asks("return document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage)").await;
@@ -80,11 +80,12 @@ impl Day {
         let id = world.campaign(api, &firmware, limits).await;
         browser.sees("Bad firmware").await.sees("paused").await;
         browser.opens("/").await.sees("Bad firmware waits for an operator to accept the failures").await;
+        browser.is_pictured("console-now").await;
         browser.clicks("Decide").await.sees("Wave 1 of 2 is paused").await;
         browser.sees("closed").await.sees("limit at most 10 %").await.sees("settled devices failed").await;
         let gates = api.get(&format!("/campaigns/{id}/gates")).await.unwrap();
         let sentence = gates["items"].as_array().unwrap().last().unwrap()["sentence"].as_str().unwrap().to_owned();
-        browser.sees(&sentence).await;
+        browser.sees(&sentence).await.is_pictured("console-campaign").await;
         browser.until("the title says it", async || browser.asks("return document.title").await.as_str().unwrap().starts_with("▲ paused")).await;
         id
     }

@@ -147,7 +147,7 @@ impl Browser {
         let deadline = Instant::now() + PATIENCE;
         while !condition().await {
             if Instant::now() > deadline {
-                self.shoots("failed").await;
+                self.shoots("failed", &WIDTHS[..1]).await;
                 let text = self.text().await;
                 panic!("not within {PATIENCE:?}: {what}; the page is in {}, and says: {text}", shots().display());
             }
@@ -166,9 +166,9 @@ impl Browser {
         self.driver.cdp().send_raw("Emulation.setEmulatedMedia", features).await.unwrap();
     }
 
-    /// Keeps the whole page as a picture, at each width. Fails if it is wider than the screen.
-    pub(crate) async fn shoots(&self, name: &str) {
-        for width in WIDTHS {
+    /// Keeps the whole page as a picture, at each of these widths. Fails if it is wider than the screen.
+    pub(crate) async fn shoots(&self, name: &str, widths: &[u32]) {
+        for &width in widths {
             self.is_wide(width, HEIGHT).await;
             let height = self.asks("return document.documentElement.scrollHeight").await.as_u64().unwrap_or_default();
             self.is_wide(width, height.clamp(HEIGHT.into(), SHOT_MAX) as u32).await;
@@ -178,6 +178,15 @@ impl Browser {
             assert!(surplus.as_i64().is_some_and(|surplus| surplus <= 0) || name == "failed", "{name} is {surplus} pixels wider than {width}");
         }
         self.is_wide(WIDTHS[0], HEIGHT).await;
+    }
+
+    /// Keeps the page as a picture for the documents; with WAYBILL_REGENERATE=1 they get it.
+    pub(crate) async fn is_pictured(&self, name: &str) {
+        self.shoots(name, &WIDTHS[..1]).await;
+        if std::env::var_os("WAYBILL_REGENERATE").is_some() {
+            let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures");
+            std::fs::copy(shots().join(format!("{name}-{}.png", WIDTHS[0])), pictures.join(format!("{name}.png"))).unwrap();
+        }
     }
 
     /// Fails if axe finds anything on the page.

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::browser::WIDTHS;
 use super::{Day, MARKUP};
 
 /// Pages without an id.
@@ -83,13 +84,13 @@ impl Day {
             ("settings".to_owned(), "/settings".to_owned()),
             ("nothing".to_owned(), "/nowhere".to_owned()),
         ]);
-        for theme in ["light", "dark"] {
+        for (theme, widths) in [("light", &WIDTHS[..]), ("dark", &WIDTHS[..1])] {
             browser.prefers(theme).await;
             for (name, path) in &pages {
                 browser.opens(path).await.sees("live").await;
                 browser.until("the page has its data", async || browser.asks("return document.querySelector('.skeleton') === null").await == true).await;
                 browser.has_no_findings(&format!("{name}, {theme}")).await;
-                browser.shoots(&format!("{name}-{theme}")).await;
+                browser.shoots(&format!("{name}-{theme}"), widths).await;
                 browser.console_is_quiet(name).await;
             }
         }

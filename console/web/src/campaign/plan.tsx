@@ -1,48 +1,77 @@
-/** The plan that the campaign follows, and the one that it would get now. */
-import { asProblem } from "../api/client.ts";
+/** The plan that the campaign follows, or the one that it would get now, which it can be started with. */
+import { useState } from "preact/hooks";
 import { tried } from "../api/send.ts";
 import { Problem, sentence } from "../api/problem.ts";
-import { useState } from "preact/hooks";
 import type { Campaign, Preview } from "../api/types.ts";
+import { Confirm } from "../parts/action.tsx";
 import { Facts } from "../parts/facts.tsx";
 import { to } from "../router/location.ts";
-import { count, words } from "../time/format.ts";
+import { count, several, words } from "../time/format.ts";
 import { PreviewBody } from "./preview.tsx";
 
+type Recorded = Record<string, unknown>;
+
 export function Plan({ campaign }: { campaign: Campaign }) {
-    const plan = campaign.plan as Record<string, unknown> | null | undefined;
-    const [now, setNow] = useState<Preview | Problem | null>(null);
-    const [isBusy, setBusy] = useState(false);
-    const compare = (): void => {
-        setBusy(true);
-        tried({ method: "POST", path: to`/campaigns/${campaign.campaign_id}/preview` })
-            .then(answer => setNow(answer instanceof Problem ? answer : (answer as unknown as Preview)), thrown => setNow(asProblem(thrown)))
-            .finally(() => setBusy(false));
-    };
-    const excluded = (plan?.excluded ?? {}) as Record<string, number>;
+    const refused = campaign.refused_plan as Recorded | null | undefined;
+    const plan = campaign.plan as Recorded | null | undefined;
     return (
         <div class="stack">
-            {plan ? (
-                <div class="card stack">
-                    <h2>The plan</h2>
-                    <Facts facts={[
-                        ["Devices", count(Number(plan.devices))],
-                        ["Waves", ((plan.waves ?? []) as number[]).map(count).join(" · ")],
-                        ["Excluded", Object.entries(excluded).map(([reason, devices]) => `${words(reason)}: ${count(devices)}`).join(", ") || "none"],
-                        ["Hash", <code>{String(plan.plan_hash)}</code>],
-                        ["Drift", plan.drift ? <pre>{JSON.stringify(plan.drift, null, 2)}</pre> : null],
-                    ]} />
-                </div>
-            ) : <p class="muted">Nothing is planned yet.</p>}
-            <div class="buttons"><button onClick={compare} disabled={isBusy}>{plan ? "Compare with a plan of now" : "Preview"}</button></div>
-            {now instanceof Problem && <p class="error" role="alert">{sentence(now)}</p>}
-            {now && !(now instanceof Problem) && (
+            {plan && <Made plan={plan} />}
+            {refused && <p class="notice warn"><span><span aria-hidden="true">! </span>A start named another plan than this one, which was refused: <code>{JSON.stringify(refused)}</code></span></p>}
+            {!campaign.started_at && <Now campaign={campaign} />}
+        </div>
+    );
+}
+
+function Made({ plan }: { plan: Recorded }) {
+    const excluded = (plan.excluded ?? {}) as Record<string, number>;
+    return (
+        <div class="card stack">
+            <h2>The plan</h2>
+            <Facts facts={[
+                ["Devices", count(Number(plan.devices))],
+                ["Waves", ((plan.waves ?? []) as number[]).map(count).join(" · ")],
+                ["Excluded", Object.entries(excluded).map(([reason, devices]) => `${words(reason)}: ${count(devices)}`).join(", ") || "none"],
+                ["Hash", <code>{String(plan.plan_hash)}</code>],
+                ["Seed", <code>{String(plan.seed)}</code>],
+                ["Differs from the one that was asked for", plan.drift ? <code>{JSON.stringify(plan.drift)}</code> : "no"],
+            ]} />
+        </div>
+    );
+}
+
+/** What a start would do now; the start can insist on exactly that. */
+function Now({ campaign }: { campaign: Campaign }) {
+    const [preview, setPreview] = useState<Preview | Problem | null>(null);
+    const [isBusy, setBusy] = useState(false);
+    const [isAsking, setAsking] = useState(false);
+    const id = campaign.campaign_id;
+    const read = async (): Promise<void> => {
+        setBusy(true);
+        const answer = await tried({ method: "POST", path: to`/campaigns/${id}/preview` });
+        setPreview(answer instanceof Problem ? answer : (answer as unknown as Preview));
+        setBusy(false);
+    };
+    return (
+        <>
+            <div class="buttons"><button onClick={() => void read()} disabled={isBusy}>Preview</button></div>
+            {preview instanceof Problem && <p class="error" role="alert">{sentence(preview)}</p>}
+            {preview && !(preview instanceof Problem) && (
                 <div class="card stack">
                     <h2>A plan of now</h2>
-                    {plan && <p>{now.plan_hash === plan.plan_hash ? "It is the same plan." : "It is another plan: the fleet or the settings have changed."}</p>}
-                    <PreviewBody preview={now} />
+                    <PreviewBody preview={preview} />
+                    {campaign.allowed_commands?.includes("start") && (
+                        <div class="buttons"><button class="primary" onClick={() => setAsking(true)}>Start with exactly this plan</button></div>
+                    )}
+                    {isAsking && (
+                        <Confirm onClose={() => setAsking(false)} onTaken={() => setAsking(false)} action={{
+                            command: "start", label: "Start with exactly this plan", tone: "primary",
+                            request: { method: "POST", path: to`/campaigns/${id}/start`, body: { plan_hash: preview.plan_hash, on_drift: "refuse" } },
+                            explains: <p>{several(preview.devices, "device")}. If the plan has changed by then, nothing begins, and the campaign waits for a person.</p>,
+                        }} />
+                    )}
                 </div>
             )}
-        </div>
+        </>
     );
 }
