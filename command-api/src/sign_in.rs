@@ -44,8 +44,8 @@ use crate::sessions::{SessionLimits, Sessions};
 pub(crate) use callback::{__path_sign_in_callback, sign_in_callback};
 pub(crate) use cookies::SESSION_COOKIE;
 pub(crate) use current::{__path_current_session, current_session};
-use provider::Provider;
 pub(crate) use open::{__path_open_session, open_session};
+use provider::Provider;
 pub use provider::ProviderHttp;
 pub use roles::{InvalidRoleMap, RoleMap};
 pub(crate) use sessions::{
@@ -54,8 +54,8 @@ pub(crate) use sessions::{
 pub(crate) use sign_out::{__path_sign_out, sign_out};
 pub(crate) use start::{__path_start_sign_in, start_sign_in};
 pub(crate) use visitor::{SignedIn, must_be_opened_here, must_stand, shows_session, signed_in};
-pub(crate) use ways::{__path_sign_in_ways, sign_in_ways};
 use visitor::{admitted_by, has_any_right, set_up, standing};
+pub(crate) use ways::{__path_sign_in_ways, sign_in_ways};
 
 /// The provider's answers come to this route; it chooses the parameters.
 pub(crate) const CALLBACK: &str = "/auth/callback";

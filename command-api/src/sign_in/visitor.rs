@@ -41,7 +41,8 @@ pub(crate) fn must_be_opened_here(app: &App, parts: &Parts) -> Result<(), Proble
 
 /// Sign-in, if it is set up.
 pub(super) fn set_up(app: &App) -> Result<&SignIn, Problem> {
-    let not_set_up = || Problem::not_found("sign-in isn't set up: this service has no origin with HTTPS (WAYBILL_PUBLIC_URL)");
+    let not_set_up =
+        || Problem::not_found("sign-in isn't set up: this service has no origin with HTTPS (WAYBILL_PUBLIC_URL)");
     app.sign_in.as_ref().ok_or_else(not_set_up)
 }
 

@@ -18,9 +18,14 @@ pub(crate) const WIDTHS: [u32; 2] = [1280, 390];
 const HEIGHT: u32 = 800;
 /// Tallest screenshot in pixels.
 const SHOT_MAX: u64 = 3_000;
-/// What the browser itself writes when a service is away. Everything else on its console is a finding.
-const OF_A_SERVICE_THAT_IS_AWAY: [&str; 4] =
-    ["net::ERR_CONNECTION_REFUSED", "net::ERR_INCOMPLETE_CHUNKED", "net::ERR_EMPTY_RESPONSE", "net::ERR_CONNECTION_RESET"];
+/// What the browser itself writes while a service is away or starts.
+pub(crate) const OF_A_SERVICE_THAT_IS_AWAY: [&str; 5] = [
+    "net::ERR_CONNECTION_REFUSED",
+    "net::ERR_INCOMPLETE_CHUNKED",
+    "net::ERR_EMPTY_RESPONSE",
+    "net::ERR_CONNECTION_RESET",
+    "status of 503",
+];
 
 /// One browser, with its profile. It ends when it is dropped.
 pub(crate) struct Browser {
@@ -90,7 +95,10 @@ impl Browser {
 
     /// Clicks a button or a link by its words.
     pub(crate) async fn clicks(&self, words: &str) -> &Self {
-        let path = format!("//button[normalize-space()={0} and not(@disabled)]|//a[normalize-space()={0}]|//summary[normalize-space()={0}]", quoted(words));
+        let path = format!(
+            "//button[normalize-space()={0} and not(@disabled)]|//a[normalize-space()={0}]|//summary[normalize-space()={0}]",
+            quoted(words)
+        );
         self.until(&format!("a button {words:?}"), async || match self.driver.find(By::XPath(path.as_str())).await {
             Ok(element) => element.click().await.is_ok(),
             Err(_) => false,
@@ -102,9 +110,11 @@ impl Browser {
     /// Clicks the button of the open dialog.
     pub(crate) async fn confirms(&self, words: &str) -> &Self {
         let path = format!("//dialog//button[normalize-space()={} and not(@disabled)]", quoted(words));
-        self.until(&format!("a button {words:?} in a dialog"), async || match self.driver.find(By::XPath(path.as_str())).await {
-            Ok(element) => element.click().await.is_ok(),
-            Err(_) => false,
+        self.until(&format!("a button {words:?} in a dialog"), async || {
+            match self.driver.find(By::XPath(path.as_str())).await {
+                Ok(element) => element.click().await.is_ok(),
+                Err(_) => false,
+            }
         })
         .await;
         self
@@ -113,12 +123,14 @@ impl Browser {
     /// Types into an input by its label.
     pub(crate) async fn types(&self, label: &str, text: &str) -> &Self {
         let path = format!("//*[@id=//label[normalize-space()={}]/@for]", quoted(label));
-        self.until(&format!("an input {label:?}"), async || match self.driver.find_all(By::XPath(path.as_str())).await {
-            Ok(found) => match found.last() {
-                Some(input) => input.clear().await.is_ok() && input.send_keys(text).await.is_ok(),
-                None => false,
-            },
-            Err(_) => false,
+        self.until(&format!("an input {label:?}"), async || {
+            match self.driver.find_all(By::XPath(path.as_str())).await {
+                Ok(found) => match found.last() {
+                    Some(input) => input.clear().await.is_ok() && input.send_keys(text).await.is_ok(),
+                    None => false,
+                },
+                Err(_) => false,
+            }
         })
         .await;
         self
@@ -127,7 +139,8 @@ impl Browser {
     /// Chooses an option, by a part of its words, of the input with this label.
     pub(crate) async fn chooses(&self, label: &str, words: &str) -> &Self {
         let (label, words) = (quoted(label), quoted(words));
-        let path = format!("//*[@id=//label[normalize-space()={label}]/@for]/option[contains(normalize-space(),{words})]");
+        let path =
+            format!("//*[@id=//label[normalize-space()={label}]/@for]/option[contains(normalize-space(),{words})]");
         self.until(&format!("an option {words}"), async || match self.driver.find(By::XPath(path.as_str())).await {
             Ok(option) => option.click().await.is_ok(),
             Err(_) => false,
@@ -175,7 +188,10 @@ impl Browser {
             let surplus = self.asks("return document.documentElement.scrollWidth - innerWidth").await;
             std::fs::create_dir_all(shots()).unwrap();
             self.driver.screenshot(&shots().join(format!("{name}-{width}.png"))).await.unwrap();
-            assert!(surplus.as_i64().is_some_and(|surplus| surplus <= 0) || name == "failed", "{name} is {surplus} pixels wider than {width}");
+            assert!(
+                surplus.as_i64().is_some_and(|surplus| surplus <= 0) || name == "failed",
+                "{name} is {surplus} pixels wider than {width}"
+            );
         }
         self.is_wide(WIDTHS[0], HEIGHT).await;
     }
@@ -185,7 +201,8 @@ impl Browser {
         self.shoots(name, &WIDTHS[..1]).await;
         if std::env::var_os("WAYBILL_REGENERATE").is_some() {
             let pictures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/pictures");
-            std::fs::copy(shots().join(format!("{name}-{}.png", WIDTHS[0])), pictures.join(format!("{name}.png"))).unwrap();
+            std::fs::copy(shots().join(format!("{name}-{}.png", WIDTHS[0])), pictures.join(format!("{name}.png")))
+                .unwrap();
         }
     }
 
@@ -200,18 +217,20 @@ impl Browser {
         assert_eq!(*found.json(), json!([]), "axe on {page}");
     }
 
-    /// Fails if the browser has written anything on its console, other than that a service is away.
-    pub(crate) async fn console_is_quiet(&self, page: &str) {
+    /// Waits until nothing on the page is loading.
+    pub(crate) async fn has_its_data(&self) {
+        let loaded =
+            "return document.querySelector('main') !== null && document.querySelector('[data-loading]') === null";
+        self.until("the page has its data", async || self.asks(loaded).await == true).await;
+    }
+
+    /// Fails if the browser has written anything on its console but what is allowed.
+    pub(crate) async fn console_is_quiet(&self, page: &str, allowed: &[&str]) {
         let entries = self.driver.browser_log().await.unwrap();
         let said: Vec<String> = entries.into_iter().map(|entry| entry.message).collect();
         let findings: Vec<&String> =
-            said.iter().filter(|said| !OF_A_SERVICE_THAT_IS_AWAY.iter().any(|known| said.contains(known))).collect();
+            said.iter().filter(|said| !allowed.iter().any(|known| said.contains(known))).collect();
         assert!(findings.is_empty(), "the browser's console on {page}: {findings:#?}");
-    }
-
-    /// Forgets what is on the browser's console.
-    pub(crate) async fn forgets_its_console(&self) {
-        self.driver.browser_log().await.unwrap();
     }
 
     /// Ends the browser.
@@ -225,7 +244,9 @@ impl Browser {
 fn program(name: &str) -> PathBuf {
     let places = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&places).map(|place| place.join(name)).find(|path| path.exists());
-    found.unwrap_or_else(|| panic!("{name} is missing: run scripts/setup-clients, or apt-get install chromium chromium-driver"))
+    found.unwrap_or_else(|| {
+        panic!("{name} is missing: run scripts/setup-clients, or apt-get install chromium chromium-driver")
+    })
 }
 
 /// A text as XPath writes it. Texts of tests have no double quotes.

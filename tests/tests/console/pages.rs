@@ -26,7 +26,13 @@ impl Day {
 
     pub(super) async fn searches_the_audit(&self) {
         let browser = &self.browser;
-        browser.opens("/audit?type=campaign.planning_started&actor=user:olga").await.sees("campaign.planning_started").await.sees("quarterly").await;
+        browser
+            .opens("/audit?type=campaign.planning_started&actor=user:olga")
+            .await
+            .sees("campaign.planning_started")
+            .await
+            .sees("quarterly")
+            .await;
         browser.sees_no("update.confirmed").await;
     }
 
@@ -39,9 +45,10 @@ impl Day {
         let firmware = self.firmware("3.0.0").await;
         let draft = json!({"name": MARKUP, "description": MARKUP, "firmware_id": firmware, "deployment_strategy": "staged", "target_all": true, "reason": MARKUP});
         let id = api.post("/campaigns", &draft).await.unwrap()["campaign_id"].as_str().unwrap().to_owned();
-        api.post("/groups", &json!({"group_id": "markup", "name": MARKUP, "description": MARKUP})).await.unwrap();
+        api.post("/groups", &json!({"name": MARKUP, "description": MARKUP})).await.unwrap();
         api.post("/api-keys", &json!({"roles": ["viewer"], "label": MARKUP})).await.unwrap();
-        let metadata = json!({"name": MARKUP, "version": "9.0.0", "device_model": crate::world::MODEL, "changelog": MARKUP});
+        let metadata =
+            json!({"name": MARKUP, "version": "9.0.0", "device_model": crate::world::MODEL, "changelog": MARKUP});
         let uploaded = api.upload(&metadata, vec![7; 1_000]).await.unwrap().success().unwrap();
         let marked = uploaded["firmware_id"].as_str().unwrap();
         let pages = [
@@ -59,7 +66,7 @@ impl Day {
         ];
         let mut shown = 0;
         for page in &pages {
-            browser.opens(page).await.sees("live").await;
+            browser.opens(page).await.sees("live").await.has_its_data().await;
             let text = browser.asks("return document.body.innerText + [...document.querySelectorAll('input, textarea')].map(one => one.value).join(' ')").await;
             shown += usize::from(text.as_str().unwrap().contains(MARKUP));
             let ran = browser.asks("return window.pwned === 1 || document.querySelector('img[src=x]') !== null").await;
@@ -72,7 +79,8 @@ impl Day {
     pub(super) async fn looks_at_every_page(&self, completed: &str, stopped: &str) {
         let browser = &self.browser;
         let firmware = self.firmware("3.0.0").await;
-        let mut pages: Vec<(String, String)> = PAGES.iter().map(|(name, path)| ((*name).to_owned(), (*path).to_owned())).collect();
+        let mut pages: Vec<(String, String)> =
+            PAGES.iter().map(|(name, path)| ((*name).to_owned(), (*path).to_owned())).collect();
         pages.extend([
             ("campaign".to_owned(), format!("/campaigns/{stopped}")),
             ("campaign-devices".to_owned(), format!("/campaigns/{completed}?tab=Devices")),
@@ -88,10 +96,10 @@ impl Day {
             browser.prefers(theme).await;
             for (name, path) in &pages {
                 browser.opens(path).await.sees("live").await;
-                browser.until("the page has its data", async || browser.asks("return document.querySelector('.skeleton') === null").await == true).await;
+                browser.has_its_data().await;
                 browser.has_no_findings(&format!("{name}, {theme}")).await;
                 browser.shoots(&format!("{name}-{theme}"), widths).await;
-                browser.console_is_quiet(name).await;
+                browser.console_is_quiet(name, &[]).await;
             }
         }
         browser.prefers("light").await;

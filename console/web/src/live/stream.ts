@@ -6,8 +6,8 @@ const TYPES = ["hello", "changes", "heartbeat", "resync", "end"] as const;
 /** A stream without a message for this long is opened anew, in milliseconds; a heartbeat comes every 15 s. */
 const SILENCE_MAX_MS = 31_000;
 const WATCH_MS = 5_000;
-/** Waits before a refused stream is opened again, in milliseconds. */
-const REOPEN_MS = [500, 1_000, 2_000, 5_000, 10_000] as const;
+/** Waits before a refused stream is opened again, in milliseconds. Who may see some devices only is refused every time. */
+const REOPEN_MS = [500, 1_000, 2_000, 5_000, 10_000, 10_000, 30_000] as const;
 /** How often pages read again while no stream is to be had, in milliseconds. */
 const POLL_MS = 5_000;
 
@@ -39,7 +39,7 @@ export function follow(tell: (message: Message) => void, stop: AbortSignal): voi
         const isRefused = source?.readyState === EventSource.CLOSED;
         tell({ type: "state", state: failures > 2 ? "polling" : "reconnecting" });
         if (!isRefused) return;
-        const wait = REOPEN_MS[Math.min(failures, REOPEN_MS.length - 1)] ?? 10_000;
+        const wait = REOPEN_MS[Math.min(failures, REOPEN_MS.length - 1)] ?? 30_000;
         failures += 1;
         window.clearTimeout(reopen);
         reopen = window.setTimeout(open, wait * (0.75 + Math.random() / 2));

@@ -17,11 +17,11 @@ export function Loading() {
         const timer = window.setTimeout(() => setSlow(true), SLOW_MS);
         return () => window.clearTimeout(timer);
     }, []);
-    return isSlow ? (
-        <div class="skeleton" role="status">
-            <span class="hidden">Loading</span>
+    return (
+        <div class={isSlow ? "skeleton" : undefined} role="status" data-loading>
+            {isSlow && <span class="hidden">Loading</span>}
         </div>
-    ) : null;
+    );
 }
 
 /** Why there is nothing. */
