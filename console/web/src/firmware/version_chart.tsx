@@ -3,7 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { theme } from "../layout/theme.ts";
 import { zone } from "../time/clock.ts";
-import { count } from "../time/format.ts";
+import { clock, count } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
 import type { Series } from "./versions.ts";
 
@@ -69,11 +69,17 @@ function colour(name: string): string {
 
 function options(width: number, lines: readonly Series[]): uPlot.Options {
     const axis = { stroke: () => colour("--muted"), grid: { stroke: () => colour("--line"), width: 1 }, ticks: { stroke: () => colour("--line"), width: 1 } };
+    const span = (times: readonly number[]): number => (times.at(-1) ?? 0) - (times[0] ?? 0);
+    /** Ticks as times of day, or as days if the chart is longer than two of them. */
+    const tick = (_: uPlot, times: number[]): string[] => times.map(time => {
+        const [day = "", hour = ""] = clock(time * 1_000, zone.value, 0).split(" ");
+        return span(times) > 2 * 86_400 ? day.slice(5) : hour.slice(0, 5);
+    });
     const zoned = zone.value === "utc" ? { tzDate: (time: number) => uPlot.tzDate(new Date(time * 1_000), "UTC") } : {};
     return {
         width, height: HEIGHT, ...zoned, legend: { show: false }, cursor: { drag: { x: false, y: false } },
         scales: { y: { range: (_, __, most) => [0, Math.max(1, most * 1.05)] } },
-        axes: [axis, { ...axis, size: 48, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000] }],
+        axes: [{ ...axis, values: tick }, { ...axis, size: 48, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000] }],
         series: [{}, ...lines.map((line, n) => ({
             label: line.version, width: n === 0 ? 2.5 : 2, dash: DASHES[n] ?? [], stroke: () => colour(COLOURS[n] ?? "--muted"), points: { show: true, size: 5 },
         }))],

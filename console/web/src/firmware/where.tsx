@@ -64,9 +64,11 @@ export function Where({ firmware }: { firmware: Firmware }) {
 function Shares({ firmware, own, found, whole }: { firmware: Firmware; own: string; found: Share[]; whole: number }) {
     const columns: Column<Share>[] = [
         { title: "Version", cell: row => row.version === UNKNOWN ? UNKNOWN : (
-            <a class="strong" href={href("/devices", { device_model: firmware.device_model, firmware_version: row.version })}>{row.version}</a>
+            <span class="nowrap">
+                <a class="strong" href={href("/devices", { device_model: firmware.device_model, firmware_version: row.version })}>{row.version}</a>
+                {row.version === own && <span class="muted small"> this firmware</span>}
+            </span>
         ) },
-        { title: "", cell: row => (row.version === own ? "this firmware" : "") },
         { title: "Devices", cell: row => count(row.devices), isNumber: true },
         { title: "Share", cell: row => percent(row.devices, whole), isNumber: true },
         { title: "Of the model", cell: row => <Bar parts={[{ tone: row.version === own ? "ok" : "work", value: row.devices }]} whole={whole} /> },

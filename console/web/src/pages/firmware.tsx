@@ -22,9 +22,8 @@ const FILTERS = ["device_model", "component", "version", "update_type", "is_secu
 const COLUMNS: Column<Firmware>[] = [
     { title: "Firmware", cell: row => <a class="strong" href={href(to`/firmware/${row.firmware_id}`)}>{row.name} {row.version}</a> },
     { title: "State", cell: row => <Badge state={row.status} /> },
-    { title: "Model", cell: row => row.device_model },
-    { title: "Component", cell: row => words(row.component) },
-    { title: "Kind", cell: row => <Kind firmware={row} /> },
+    { title: "Model", cell: row => <span class="nowrap">{row.device_model}</span> },
+    { title: "Type", cell: row => <Kind firmware={row} /> },
     { title: "Size", cell: row => bytes(row.file_size), isNumber: true },
     { title: "Signed by", cell: row => (row.signatures.length > 0 ? several(new Set(row.signatures.map(one => one.key)).size, "key") : "–") },
     { title: "In use by", cell: row => (row.pinned_by.length > 0 ? several(row.pinned_by.length, "campaign") : "–") },
@@ -32,7 +31,8 @@ const COLUMNS: Column<Firmware>[] = [
 ];
 
 function Kind({ firmware }: { firmware: Firmware }) {
-    const marks = [firmware.is_security_update && "security", firmware.is_beta && "beta"].filter(Boolean);
+    const component = firmware.component === firmware.update_type ? false : `for ${words(firmware.component)}`;
+    const marks = [component, firmware.is_security_update && "security", firmware.is_beta && "beta"].filter(Boolean);
     return <>{[words(firmware.update_type), ...marks].join(" · ")}</>;
 }
 
