@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use thirtyfour::LoggingPrefsLogLevel;
 use thirtyfour::prelude::*;
-use thirtyfour::{ChromiumLikeCapabilities, LoggingPrefsLogLevel};
 use waybill::stack::{Process, Spawner, free_port};
 
 use crate::directory::Directory;
@@ -72,7 +72,7 @@ impl Browser {
 
     /// Runs a script of the test and returns what it returns.
     pub(crate) async fn asks(&self, script: &str) -> Value {
-        self.driver.execute(script, Vec::new()).await.unwrap().json().clone()
+        self.driver.execute(script, Vec::<Value>::new()).await.unwrap().json().clone()
     }
 
     /// What the page shows, with all blanks alike.
@@ -208,12 +208,12 @@ impl Browser {
 
     /// Fails if axe finds anything on the page.
     pub(crate) async fn has_no_findings(&self, page: &str) {
-        self.driver.execute(self.axe.as_str(), Vec::new()).await.unwrap();
+        self.driver.execute(self.axe.as_str(), Vec::<Value>::new()).await.unwrap();
         let run = "const done = arguments[arguments.length - 1]; \
                    axe.run(document, {resultTypes: ['violations']}).then(found => done(found.violations.map(one => \
                    `${one.id}: ${one.help}: ${one.nodes.slice(0, 3).map(node => node.html + ' ' + node.any.map(check => check.message).join(' ')).join(' | ')}`)), \
                    error => done([String(error)]));";
-        let found = self.driver.execute_async(run, Vec::new()).await.unwrap();
+        let found = self.driver.execute_async(run, Vec::<Value>::new()).await.unwrap();
         assert_eq!(*found.json(), json!([]), "axe on {page}");
     }
 

@@ -21,7 +21,8 @@ impl Service {
 
     /// Begins a session with a token.
     async fn opens(&self, browser: &mut Browser, token: &str) -> super::Answer {
-        let headers = [("authorization", &*format!("Bearer {token}"))];
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
         let answer = self.send("POST", "/api/v1/auth/session", browser, &headers, Value::Null).await;
         browser.keeps(&answer);
         answer
@@ -69,6 +70,7 @@ async fn a_session_ends_when_its_api_key_is_revoked() {
 #[tokio::test]
 async fn nothing_begins_without_a_valid_token() {
     let service = Service::without_provider().await;
+    service.api.bearing(token("acme", Role::Admin)).follows_keys().await;
     let mut browser = Browser::default();
     let none = service.send("POST", "/api/v1/auth/session", &browser, &[OWN], Value::Null).await;
     assert_eq!(told(&none), (401, "unauthorized"));
