@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Campaign } from "../api/types.ts";
 import { cli, curl, quoted } from "./as_command.ts";
-import { EMPTY, formOf, request } from "./form.ts";
+import { EMPTY, formOf, missing, request } from "./form.ts";
 import { whatIfRequest } from "./what_if_request.ts";
 
 const BASIC = { ...EMPTY, name: "Q4", firmware_id: "f" };
@@ -44,4 +44,15 @@ test("a what-if names only what is typed", () => {
     const asked = whatIfRequest({ failure: "10", settled: "", success: "", waves: "25, 100", concurrency: "" });
     const waves = [{ percentage: 25 }, { percentage: 100 }];
     assert.deepEqual(JSON.parse(JSON.stringify(asked)), { gates: { failure_threshold_percent: 10 }, waves });
+});
+
+test("a preview waits for what is missing", () => {
+    assert.equal(missing(BASIC), null);
+    assert.equal(missing({ ...BASIC, firmware_id: "" }), "Choose a firmware.");
+    assert.equal(missing({ ...BASIC, targets: "devices", devices: " , " }), "Name a device.");
+    assert.equal(missing({ ...BASIC, targets: "filter" }), "Fill in at least one property.");
+    for (const waves of ["", "25, 10", "10, 50", "10, 10, 100", "a, 100"]) {
+        assert.equal(missing({ ...BASIC, waves }), "Waves rise, and the last is 100.", waves);
+    }
+    assert.equal(missing({ ...BASIC, waves: "", deployment_strategy: "immediate" }), null);
 });

@@ -111,6 +111,17 @@ export function request(form: Form): CampaignRequest {
     return { name, firmware_id, deployment_strategy, ...filled(optional) } as CampaignRequest;
 }
 
+/** What is missing before a preview can be asked for; null if nothing is. */
+export function missing(form: Form): string | null {
+    if (form.firmware_id === "") return "Choose a firmware.";
+    if (form.targets === "groups" && form.groups.length === 0) return "Choose a group.";
+    if (form.targets === "devices" && list(form.devices).length === 0) return "Name a device.";
+    if (form.targets === "filter" && targets(form).target_filters === undefined) return "Fill in at least one property.";
+    const given = WITH_WAVES.includes(form.deployment_strategy) ? list(form.waves).map(Number) : [100];
+    const isRising = given.every((percentage, n) => Number.isInteger(percentage) && percentage > (given[n - 1] ?? 0));
+    return isRising && given.at(-1) === 100 ? null : "Waves rise, and the last is 100.";
+}
+
 /** The form of a campaign that exists. */
 export function formOf(campaign: Campaign): Form {
     const text = (value: unknown): string => (value === null || value === undefined ? "" : String(value));

@@ -22,7 +22,7 @@ import { Shown } from "../parts/states.tsx";
 import { openTab, Tabs } from "../parts/tabs.tsx";
 import { href, to } from "../router/location.ts";
 import { may } from "../session/session.ts";
-import { at } from "../time/clock.ts";
+import { at, now } from "../time/clock.ts";
 import { words } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
 
@@ -69,7 +69,7 @@ function Head({ campaign, status, reload }: { campaign: CampaignBody; status: Ca
             <p class="muted">
                 <a href={href(to`/firmware/${campaign.firmware_id}`)}>{firmware}</a> · {words(campaign.deployment_strategy)} · by {campaign.created_by ?? "–"}
                 {campaign.started_at && <> · started <Time at={campaign.started_at} relative /></>}
-                {status?.eta && !campaign.ended_at && <> · expected end <Time at={status.eta} /></>}
+                {status?.eta && !campaign.ended_at && Date.parse(status.eta) > now.value && <> · expected end <Time at={status.eta} /></>}
                 {campaign.ended_at && <> · ended <Time at={campaign.ended_at} relative /></>}
             </p>
             {campaign.description && <p>{campaign.description}</p>}

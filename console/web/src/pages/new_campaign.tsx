@@ -6,7 +6,7 @@ import { useResource } from "../api/resource.ts";
 import { send } from "../api/send.ts";
 import type { CampaignRequest } from "../api/types.ts";
 import { cli, curl } from "../campaign/as_command.ts";
-import { EMPTY, type Form, formOf, request } from "../campaign/form.ts";
+import { EMPTY, type Form, formOf, missing, request } from "../campaign/form.ts";
 import { FormFields } from "../campaign/form_fields.tsx";
 import { PreviewBody } from "../campaign/preview.tsx";
 import { Page } from "../layout/page.tsx";
@@ -42,8 +42,9 @@ function Editor({ first, edited }: { first: Form; edited: string | null }) {
     const [isBusy, setBusy] = useState(false);
     const wanted = useMemo(() => request(form), [form]);
     const settled = useSettled(JSON.stringify(wanted));
-    const isReady = wanted.firmware_id !== "";
-    const preview = useResource(isReady ? `preview ${settled}` : null, signal =>
+    const lacks = missing(form);
+    const isReady = lacks === null;
+    const preview = useResource(isReady && settled === JSON.stringify(wanted) ? `preview ${settled}` : null, signal =>
         body(api.POST("/campaigns/preview", { signal, body: previewed(settled), params: { query: { limit: 1 } } })));
     const save = async (isStarted: boolean): Promise<void> => {
         setBusy(true);
@@ -79,7 +80,7 @@ function Editor({ first, edited }: { first: Form; edited: string | null }) {
             <div class="stack beside">
                 <section class="card stack" aria-labelledby="preview" aria-live="polite">
                     <h2 id="preview">What it would do</h2>
-                    {!isReady && <p class="muted">Choose a firmware.</p>}
+                    {lacks && <p class="muted">{lacks}</p>}
                     {isReady && preview.data && <PreviewBody preview={preview.data} />}
                     {isReady && preview.problem && <Failed problem={preview.problem} />}
                     {isReady && !preview.data && !preview.problem && <Loading />}
