@@ -23,7 +23,7 @@ const COLUMNS: Column<Update>[] = [
     { title: "Phase", cell: row => <Badge state={row.phase} /> },
     { title: "To", cell: row => <a href={href(to`/firmware/${row.firmware_id}`)}>{row.version}</a> },
     { title: "From", cell: row => row.from_version ?? "–" },
-    { title: "Why", cell: row => words(row.code ?? row.wait_reason ?? row.reason ?? "") || "–" },
+    { title: "Why", cell: row => words(row.wait_reason ?? row.code ?? row.reason ?? "") || "–" },
     { title: "Attempt", cell: row => `${row.attempt}/${row.max_attempts}`, isNumber: true },
     { title: "Campaign", cell: row => (row.campaign_id ? <a href={href(to`/campaigns/${row.campaign_id}`)}>{row.campaign_id.slice(0, 8)}</a> : "–") },
     { title: "Queued", cell: row => <Time at={row.queued_at} relative /> },
