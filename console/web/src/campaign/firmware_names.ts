@@ -1,5 +1,5 @@
 /** Names of firmware for lists that have only ids. */
-import { api, body } from "../api/client.ts";
+import { api, asProblem, body } from "../api/client.ts";
 import { useResource } from "../api/resource.ts";
 
 /** Most firmware of a list whose names are looked up. */
@@ -19,7 +19,8 @@ async function nameOf(id: string, signal: AbortSignal): Promise<[string, string]
     try {
         const { name, version } = await body(api.GET("/firmware/{firmware_id}", { signal, params: { path: { firmware_id: id } } }));
         return [id, `${name} ${version}`];
-    } catch {
-        return null;
+    } catch (thrown) {
+        if (asProblem(thrown).status === 404) return null;
+        throw thrown;
     }
 }

@@ -1,5 +1,5 @@
 /** A new campaign, with what it would do beside the form while it is typed. Also the change of a draft, and a copy of a campaign. */
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { api, asProblem, body } from "../api/client.ts";
 import { Problem, sentence } from "../api/problem.ts";
 import { useResource } from "../api/resource.ts";
@@ -46,6 +46,9 @@ function Editor({ first, edited }: { first: Form; edited: string | null }) {
     const isReady = lacks === null;
     const preview = useResource(isReady && settled === JSON.stringify(wanted) ? `preview ${settled}` : null, signal =>
         body(api.POST("/campaigns/preview", { signal, body: previewed(settled), params: { query: { limit: 1 } } })));
+    // What was shown stays while the next one is computed.
+    const last = useRef(preview.data);
+    last.current = preview.data ?? last.current;
     const save = async (isStarted: boolean): Promise<void> => {
         setBusy(true);
         setProblem(null);
@@ -81,9 +84,9 @@ function Editor({ first, edited }: { first: Form; edited: string | null }) {
                 <section class="card stack" aria-labelledby="preview" aria-live="polite">
                     <h2 id="preview">What it would do</h2>
                     {lacks && <p class="muted">{lacks}</p>}
-                    {isReady && preview.data && <PreviewBody preview={preview.data} />}
+                    {isReady && !preview.problem && last.current && <PreviewBody preview={last.current} />}
                     {isReady && preview.problem && <Failed problem={preview.problem} />}
-                    {isReady && !preview.data && !preview.problem && <Loading />}
+                    {isReady && !last.current && !preview.problem && <Loading />}
                 </section>
                 <section class="card stack" aria-labelledby="same">
                     <h2 id="same">The same request</h2>
