@@ -11,6 +11,7 @@ import { Table, type Column } from "../parts/table.tsx";
 import { href, query, setQuery, to } from "../router/location.ts";
 import { words } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
+import { sayCode, sayWait } from "./sentence.ts";
 
 const PAGE_ROWS = 50;
 const PHASES = [
@@ -23,7 +24,7 @@ const COLUMNS: Column<Update>[] = [
     { title: "Phase", cell: row => <Badge state={row.phase} /> },
     { title: "To", cell: row => <a href={href(to`/firmware/${row.firmware_id}`)}>{row.version}</a> },
     { title: "From", cell: row => row.from_version ?? "–" },
-    { title: "Why", cell: row => words(row.wait_reason ?? row.code ?? row.reason ?? "") || "–" },
+    { title: "Why", cell: row => (row.wait_reason ? sayWait(row.wait_reason) : row.code ? sayCode(row.code) : words(row.reason ?? "")) || "–" },
     { title: "Attempt", cell: row => `${row.attempt}/${row.max_attempts}`, isNumber: true },
     { title: "Campaign", cell: row => (row.campaign_id ? <a href={href(to`/campaigns/${row.campaign_id}`)}>{row.campaign_id.slice(0, 8)}</a> : "–") },
     { title: "Queued", cell: row => <Time at={row.queued_at} relative /> },

@@ -99,7 +99,7 @@ function BulkBar({ filters, selected, onPage, toggle, clear, reload }: BarProps)
                 {isAll ? "All devices that match the filters, also on other pages."
                     : selected.size === 0 ? "No device is selected."
                     : `${several(selected.size, "device")} selected${elsewhere > 0 ? `, ${elsewhere} of them not on this page` : ""}.`}
-                {Array.isArray(target) && ` Commands for all that match know no filter by ${target.join(", ")}.`}
+                {Array.isArray(target) && ` “All that match” can't be used with: ${target.join(", ")}.`}
             </p>
             {chosen && (
                 <div class="buttons" data-actions>

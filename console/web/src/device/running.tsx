@@ -5,6 +5,7 @@ import { Badge } from "../parts/badge.tsx";
 import { Empty } from "../parts/states.tsx";
 import { Table, type Column } from "../parts/table.tsx";
 import { href, to } from "../router/location.ts";
+import { at } from "../time/clock.ts";
 import { Time } from "../time/time.tsx";
 import { hasEnded } from "./phases.ts";
 import { proofOf } from "./proof.ts";
@@ -23,7 +24,8 @@ export function Running({ device, updates, events }: { device: Device; updates: 
     const columns: Column<Row>[] = [
         { title: "Component", cell: row => row.component },
         { title: "Runs", cell: row => <span class="strong">{row.version ?? "not known"}</span> },
-        { title: "Should run", cell: row => <Wanted update={wanted(row.component)} version={row.version} /> },
+        // What was ordered is known of now only.
+        ...(at.value ? [] : [{ title: "Should run", cell: (row: Row) => <Wanted update={wanted(row.component)} version={row.version} /> }]),
         { title: "Shown by", cell: row => <Shown events={events} component={row.component} /> },
     ];
     return (

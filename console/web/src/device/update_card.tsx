@@ -1,4 +1,7 @@
 /** An update as a strip of phases, with its attempts and the clocks that run. */
+import { api, body } from "../api/client.ts";
+import { minPosition } from "../api/position.ts";
+import { of, ofKind, useResource } from "../api/resource.ts";
 import type { HistoryItem, Update } from "../api/types.ts";
 import { Actions, type Action } from "../parts/action.tsx";
 import { href, to } from "../router/location.ts";
@@ -7,6 +10,7 @@ import { now } from "../time/clock.ts";
 import { duration, words } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
 import { clocks, phaseTimes, steps, type Step } from "./phases.ts";
+import { sayCode, sayWait } from "./sentence.ts";
 
 const MARKS: Record<Step["state"], [icon: string, word: string]> = {
     done: ["✓", "done"], now: ["›", "now"], next: ["·", "to come"], end_ok: ["✓", "ended well"], end_bad: ["✕", "ended"],
@@ -45,10 +49,11 @@ export function UpdateCard({ update, events, reload, isLive = false }: {
                     </li>
                 ))}
             </ol>
-            {(update.code || update.message || update.wait_reason || update.reason) && (
+            {update.wait_reason && <p>{sayWait(update.wait_reason)} <WhyNotYet update={update} /></p>}
+            {(update.code || update.message || update.reason) && (
                 <p>
-                    {update.wait_reason && <>Waits: {words(update.wait_reason)}. </>}
-                    {update.code && <><span class="strong">{words(update.code)}</span> </>}
+                    {update.wait_reason && "The attempt before: "}
+                    {update.code && <span class="strong">{sayCode(update.code)}</span>}
                     {update.message && <q class="reason">{update.message}</q>}
                     {!update.code && update.reason && words(update.reason)}
                 </p>
@@ -66,6 +71,16 @@ export function UpdateCard({ update, events, reload, isLive = false }: {
             )}
         </div>
     );
+}
+
+/** What keeps a waiting update from the device, and what would change it. */
+function WhyNotYet({ update }: { update: Update }) {
+    const { device_id, firmware_id } = update;
+    const answer = useResource(`why-not ${device_id} ${firmware_id}`, signal =>
+        body(api.GET("/devices/{device_id}/why-not", { signal, params: { path: { device_id }, query: { firmware_id, ...minPosition() } } })),
+    change => of("device", device_id)(change) || ofKind("campaign", "firmware", "tenant")(change));
+    if (answer.data?.update_id !== update.update_id) return null;
+    return <span class="muted">What would change it: {answer.data.change}.</span>;
 }
 
 function Took({ step, progress }: { step: Step; progress: number | null | undefined }) {

@@ -11,12 +11,13 @@ import { href, query, to } from "../router/location.ts";
 import { words } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
 import { useUpdates } from "./read.ts";
+import { sayCode, sayWait } from "./sentence.ts";
 import { UpdateCard } from "./update_card.tsx";
 
 /** Most pieces of a log that are read at once: some 16 KiB each. */
 const LOG_PIECES = 50;
 
-export function Updates({ id, events }: { id: string; events: readonly HistoryItem[] }) {
+export function Updates({ id, events, live }: { id: string; events: readonly HistoryItem[]; live: number | undefined }) {
     const updates = useUpdates(id, query.value.get("cursor") ?? undefined);
     const chosen = query.value.get("update");
     const columns: Column<Update>[] = [
@@ -25,14 +26,14 @@ export function Updates({ id, events }: { id: string; events: readonly HistoryIt
         { title: "What", cell: row => `${words(row.kind)} of ${row.component}` },
         { title: "To", cell: row => <a href={href(to`/firmware/${row.firmware_id}`)}>{row.version}</a> },
         { title: "From", cell: row => row.from_version ?? "–" },
-        { title: "Why", cell: row => words(row.wait_reason ?? row.code ?? row.reason ?? "") || "–" },
+        { title: "Why", cell: row => (row.wait_reason ? sayWait(row.wait_reason) : row.code ? sayCode(row.code) : words(row.reason ?? "")) || "–" },
         { title: "Attempt", cell: row => `${row.attempt}/${row.max_attempts}`, isNumber: true },
         { title: "Queued", cell: row => <Time at={row.queued_at} relative /> },
         { title: "Ended", cell: row => <Time at={row.ended_at} relative /> },
     ];
     return (
         <div class="stack">
-            {chosen && <One id={id} ordinal={chosen} events={events} />}
+            {chosen && <One id={id} ordinal={chosen} events={events} isShown={chosen === String(live)} />}
             <Shown of={updates}>
                 {list => list.items.length === 0 ? <Empty title="The device has had no update" /> : (
                     <>
@@ -45,7 +46,8 @@ export function Updates({ id, events }: { id: string; events: readonly HistoryIt
     );
 }
 
-function One({ id, ordinal, events }: { id: string; ordinal: string; events: readonly HistoryItem[] }) {
+/** One update, unless it is shown above as the live one, and its log. */
+function One({ id, ordinal, events, isShown }: { id: string; ordinal: string; events: readonly HistoryItem[]; isShown: boolean }) {
     const update = useResource(`update ${id} ${ordinal}`, signal =>
         body(api.GET("/devices/{device_id}/updates/{ordinal}", {
             signal,
@@ -55,7 +57,7 @@ function One({ id, ordinal, events }: { id: string; ordinal: string; events: rea
         <Shown of={update}>
             {data => (
                 <>
-                    <UpdateCard update={data} events={events} reload={update.reload} />
+                    {!isShown && <UpdateCard update={data} events={events} reload={update.reload} />}
                     <Log id={id} ordinal={ordinal} />
                 </>
             )}

@@ -9,6 +9,7 @@ import { Select } from "../parts/field.tsx";
 import { Shown } from "../parts/states.tsx";
 import { href, query, setQuery, to } from "../router/location.ts";
 import { at } from "../time/clock.ts";
+import { several } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
 import { FirmwareSelect } from "./firmware_select.tsx";
 
@@ -69,7 +70,7 @@ function Causes({ links, isCut, label }: { links: readonly Cause[]; isCut: boole
             <Chain label={label} links={shown.map(link => ({
                 position: link.position, type: link.type, detail: capital(link.detail), actor: link.actor, reason: link.reason ?? null, at: link.recorded_at,
             }))} />
-            {hides && <button onClick={() => setWhole(true)}>Show {newest.length - shown.length} events between</button>}
+            {hides && <div class="buttons"><button onClick={() => setWhole(true)}>Show {several(newest.length - shown.length, "event")} between</button></div>}
             {isCut && <p class="muted">There were causes before, which are not known any more.</p>}
         </>
     );

@@ -67,7 +67,7 @@ function Details({ device, reload }: { device: DeviceBody; reload: () => void })
                     <Versions id={id} />
                 </>
             )}
-            {tab === "Updates" && <Updates id={id} events={events} />}
+            {tab === "Updates" && <Updates id={id} events={events} live={current?.ordinal} />}
             {tab === "Timeline" && <Timeline id={id} />}
             {tab === "Commands" && <Commands device={device} />}
             {tab === "Telemetry" && <Telemetry id={id} />}
