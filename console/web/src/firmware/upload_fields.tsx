@@ -18,11 +18,11 @@ export function UploadFields({ form, change, error }: Props) {
         <>
             <section class="card stack" aria-labelledby="what">
                 <h2 id="what">What it is</h2>
-                <div class="pair">
+                <div class="pair top">
                     {text("name", "Name")}
                     {text("version", "Version", "Such as 2.1.0 or 2.1.0+b7.")}
                 </div>
-                <div class="pair">
+                <div class="pair top">
                     {text("device_model", "Device model")}
                     <Select label="Type" value={form.update_type} options={TYPES} error={error("update_type")} onChange={update_type => change({ update_type })} />
                     {text("component", "Component", "Empty: by the type.")}
@@ -35,12 +35,12 @@ export function UploadFields({ form, change, error }: Props) {
             <details class="card">
                 <summary>Which devices, and more</summary>
                 <div class="stack">
-                    <div class="pair">
+                    <div class="pair top">
                         {text("hardware_versions", "Hardware versions", "Separated by commas; empty: any.")}
                         {text("min_hardware_version", "Hardware, at least")}
                         {text("max_hardware_version", "Hardware, at most")}
                     </div>
-                    <div class="pair">
+                    <div class="pair top">
                         {text("requires_version", "Runs before", "A requirement such as >=1.4.0.")}
                         {text("reported_version", "Reported as", "If devices report another version.")}
                         {text("manufacturer", "Manufacturer")}
