@@ -20,20 +20,21 @@ const PAGES: [(&str, &str); 8] = [
 impl Day {
     pub(super) async fn finds_out_why_a_device_has_its_version(&self) {
         let browser = &self.browser;
-        browser.opens("/devices/d-3").await.sees("d-3").await.sees("Why this version?").await;
-        browser.sees("the device runs firmware 3.0.0").await.sees("quarterly").await;
+        browser.opens("/devices/d-3").await.sees("Why this version?").await;
+        browser.sees("The device runs firmware 3.0.0").await.sees("quarterly").await;
+        let firmware = self.firmware("2.0.0").await;
+        let why_not = self.api.get(&format!("/devices/d-3/why-not?firmware_id={firmware}")).await.unwrap();
+        // The page begins it with a capital letter.
+        let answer = &why_not["answer"].as_str().unwrap()[1..];
+        browser.chooses("Another firmware", "2.0.0").await.sees(answer).await;
     }
 
     pub(super) async fn searches_the_audit(&self) {
         let browser = &self.browser;
-        browser
-            .opens("/audit?type=campaign.planning_started&actor=user:olga")
-            .await
-            .sees("campaign.planning_started")
-            .await
-            .sees("quarterly")
-            .await;
-        browser.sees_no("update.confirmed").await;
+        browser.opens("/audit").await.sees("Update confirmed").await;
+        browser.types("Actor", "user:olga").await.types("Types of events", "campaign.planning_started").await;
+        browser.sees_no("Update confirmed").await.sees("Planning began").await.sees("quarterly").await;
+        browser.clicks("Planning began").await.sees("Event #").await.sees("Reason quarterly").await;
     }
 
     /// Every free text that a device or an operator can set is shown as it is.

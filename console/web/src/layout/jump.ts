@@ -16,7 +16,7 @@ export function jumps(text: string): Jump[] {
     const given = text.trim();
     if (given === "") return [];
     const id = encodeURIComponent(given);
-    if (POSITION.test(given)) return [{ title: `Audit at position ${given}`, path: "/audit", parameters: { at_position: given } }];
+    if (POSITION.test(given)) return [{ title: `Event at position ${given}`, path: "/audit", parameters: { record: given } }];
     if (SHA256.test(given)) return [{ title: `Firmware with SHA-256 ${given.slice(0, 12)}…`, path: "/firmware", parameters: { sha256: given } }];
     if (UUID.test(given)) {
         return [

@@ -32,7 +32,7 @@ export function Chain({ links, label }: { links: readonly Link[]; label: string 
                     </p>
                     <p class="muted small">
                         <Time at={link.at} /> · {link.actor ?? "unknown"} ·{" "}
-                        <a href={href("/audit", { at_position: link.position })}>#{shortPosition(link.position)}</a> · <code>{link.type}</code>
+                        <a href={href("/audit", { record: link.position })}>#{shortPosition(link.position)}</a> · <code>{link.type}</code>
                     </p>
                     {link.raw !== undefined && (
                         <details>
