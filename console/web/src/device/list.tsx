@@ -25,9 +25,11 @@ export function DeviceList({ filters }: { filters: Filters }) {
     const devices = useResource(`devices ${key} ${cursor}`, signal =>
         body(api.GET("/devices", { signal, params: { query: { ...asked, cursor, limit: PAGE_ROWS, ...minPosition() } } })), ofKind("device", "group"));
     const toggle = (ids: readonly string[], isOn: boolean): void => {
-        const next = new Set(selected);
-        ids.forEach(id => (isOn ? next.add(id) : next.delete(id)));
-        setSelected(next);
+        setSelected(before => {
+            const next = new Set(before);
+            ids.forEach(id => (isOn ? next.add(id) : next.delete(id)));
+            return next;
+        });
     };
     const pick: Column<Device> = {
         title: "Select",

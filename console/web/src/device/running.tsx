@@ -15,7 +15,13 @@ interface Row {
     version: string | null;
 }
 
-export function Running({ device, updates, events }: { device: Device; updates: readonly Update[]; events: readonly HistoryItem[] }) {
+export function Running({ device, updates, events, areAll }: {
+    device: Device;
+    updates: readonly Update[];
+    events: readonly HistoryItem[];
+    /** Whether these are all events of the device. */
+    areAll: boolean;
+}) {
     const wanted = (component: string) => updates.find(update => update.component === component && !hasEnded(update.phase));
     const rows: Row[] = Object.entries(device.versions).map(([component, version]) => ({ component, version }));
     for (const update of updates) {
@@ -26,7 +32,7 @@ export function Running({ device, updates, events }: { device: Device; updates: 
         { title: "Runs", cell: row => <span class="strong">{row.version ?? "not known"}</span> },
         // What was ordered is known of now only.
         ...(at.value ? [] : [{ title: "Should run", cell: (row: Row) => <Wanted update={wanted(row.component)} version={row.version} /> }]),
-        { title: "Shown by", cell: row => <Shown events={events} component={row.component} /> },
+        { title: "Shown by", cell: row => <Shown events={events} areAll={areAll} component={row.component} /> },
     ];
     return (
         <section class="stack" aria-labelledby="runs">
@@ -43,9 +49,9 @@ function Wanted({ update, version }: { update: Update | undefined; version: stri
     return <><a href={href(to`/firmware/${update.firmware_id}`)}>{update.version}</a> <Badge state={update.phase} /></>;
 }
 
-function Shown({ events, component }: { events: readonly HistoryItem[]; component: string }) {
+function Shown({ events, areAll, component }: { events: readonly HistoryItem[]; areAll: boolean; component: string }) {
     const proof = proofOf(events, component);
-    if (!proof) return <span class="muted">no report of the device, or none among its last events</span>;
+    if (!proof) return <span class="muted">{areAll ? "nothing: the device has not reported it" : "no report among its last events"}</span>;
     return (
         <>
             {proof.type === "update.confirmed" ? "Confirmed" : "Reported"} <Time at={proof.at} relative />

@@ -47,6 +47,11 @@ export function sayWait(reason: string): string {
     return `Waits ${WAITS[reason] ?? `: ${words(reason)}`}.`.replace(" :", ":");
 }
 
+/** What the service says, as a sentence of its own. */
+export function fullSentence(said: string): string {
+    return `${said.charAt(0).toUpperCase()}${said.slice(1)}${/[.!?]$/.test(said) ? "" : "."}`;
+}
+
 /** Codes of the service; those of devices have their own words. */
 const CODES: Record<string, string> = {
     x_silent: "The device fell silent",

@@ -10,7 +10,7 @@ import { now } from "../time/clock.ts";
 import { duration, words } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
 import { clocks, phaseTimes, steps, type Step } from "./phases.ts";
-import { sayCode, sayWait } from "./sentence.ts";
+import { fullSentence, sayCode, sayWait } from "./sentence.ts";
 
 const MARKS: Record<Step["state"], [icon: string, word: string]> = {
     done: ["✓", "done"], now: ["›", "now"], next: ["·", "to come"], end_ok: ["✓", "ended well"], end_bad: ["✕", "ended"],
@@ -49,7 +49,7 @@ export function UpdateCard({ update, events, reload, isLive = false }: {
                     </li>
                 ))}
             </ol>
-            {update.wait_reason && <p>{sayWait(update.wait_reason)} <WhyNotYet update={update} /></p>}
+            {update.wait_reason && <WhyNotYet update={update} reason={update.wait_reason} />}
             {(update.code || update.message || update.reason) && (
                 <p>
                     {update.wait_reason && "The attempt before: "}
@@ -74,13 +74,13 @@ export function UpdateCard({ update, events, reload, isLive = false }: {
 }
 
 /** What keeps a waiting update from the device, and what would change it. */
-function WhyNotYet({ update }: { update: Update }) {
+function WhyNotYet({ update, reason }: { update: Update; reason: string }) {
     const { device_id, firmware_id } = update;
     const answer = useResource(`why-not ${device_id} ${firmware_id}`, signal =>
         body(api.GET("/devices/{device_id}/why-not", { signal, params: { path: { device_id }, query: { firmware_id, ...minPosition() } } })),
     change => of("device", device_id)(change) || ofKind("campaign", "firmware", "tenant")(change));
-    if (answer.data?.update_id !== update.update_id) return null;
-    return <span class="muted">What would change it: {answer.data.change}.</span>;
+    if (answer.data?.update_id !== update.update_id) return <p>{sayWait(reason)}</p>;
+    return <p>{fullSentence(answer.data.answer)} <span class="muted">What would change it: {answer.data.change}.</span></p>;
 }
 
 function Took({ step, progress }: { step: Step; progress: number | null | undefined }) {

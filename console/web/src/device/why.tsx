@@ -12,15 +12,12 @@ import { at } from "../time/clock.ts";
 import { several } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
 import { FirmwareSelect } from "./firmware_select.tsx";
+import { fullSentence } from "./sentence.ts";
 
 /** Links of a chain that are shown at first, from the newest. */
 const FIRST_LINKS = 6;
 
 type Cause = Schemas["LinkBody"];
-
-function capital(sentence: string): string {
-    return `${sentence.charAt(0).toUpperCase()}${sentence.slice(1)}${/[.!?]$/.test(sentence) ? "" : "."}`;
-}
 
 export function Why({ device }: { device: Device }) {
     const components = Object.keys(device.versions);
@@ -40,7 +37,7 @@ export function Why({ device }: { device: Device }) {
                 {answer => (
                     <>
                         <p>
-                            {capital(answer.answer)}
+                            {fullSentence(answer.answer)}
                             {answer.campaign_id && <> <a href={href(to`/campaigns/${answer.campaign_id}`)}>Its campaign</a></>}
                         </p>
                         <Causes links={answer.links} isCut={answer.is_cut} label="Why this version" />
@@ -68,7 +65,7 @@ function Causes({ links, isCut, label }: { links: readonly Cause[]; isCut: boole
     return (
         <>
             <Chain label={label} links={shown.map(link => ({
-                position: link.position, type: link.type, detail: capital(link.detail), actor: link.actor, reason: link.reason ?? null, at: link.recorded_at,
+                position: link.position, type: link.type, detail: fullSentence(link.detail), actor: link.actor, reason: link.reason ?? null, at: link.recorded_at,
             }))} />
             {hides && <div class="buttons"><button onClick={() => setWhole(true)}>Show {several(newest.length - shown.length, "event")} between</button></div>}
             {isCut && <p class="muted">There were causes before, which are not known any more.</p>}
@@ -94,7 +91,7 @@ export function WhyNot({ device }: { device: Device }) {
                 <Shown of={answer}>
                     {({ answer: said, change, until, campaign_id, update_id, at_position, rule, version }) => (
                         <div class="stack">
-                            <p><span class="strong">{version ? `${version}: ` : ""}</span>{capital(said)}</p>
+                            <p><span class="strong">{version ? `${version}: ` : ""}</span>{fullSentence(said)}</p>
                             <p>What would change it: {change}{until && <>, by itself at <Time at={until} /></>}.</p>
                             <p class="muted small">
                                 <code>{rule}</code> · as of #{shortPosition(at_position)}

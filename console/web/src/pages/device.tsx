@@ -56,7 +56,7 @@ function Details({ device, reload }: { device: DeviceBody; reload: () => void })
             <Tabs tabs={tabs} label="Details" />
             {tab === "Overview" && (
                 <>
-                    <Running device={device} updates={updates} events={events} />
+                    <Running device={device} updates={updates} events={events} areAll={history.data?.next_cursor == null} />
                     <div class="columns">
                         <div class="stack">
                             <Why device={device} />
