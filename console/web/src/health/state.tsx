@@ -51,8 +51,7 @@ export function State() {
                 <Shown of={service}>
                     {data => (
                         <Facts facts={[
-                            ["Name", data.name], ["Version", data.version], ["Up for", duration(data.uptime_s)],
-                            ["Console", "of the same program"], ["Can", data.capabilities.join(", ")],
+                            ["Name", data.name], ["Version", data.version], ["Up for", duration(data.uptime_s)], ["Can", data.capabilities.join(", ")],
                         ]} />
                     )}
                 </Shown>

@@ -33,9 +33,9 @@ export function ApiKeys() {
         { title: "State", cell: row => <Badge state={row.status} tone={row.status === "active" ? "ok" : "plain"} /> },
         { title: "Roles", cell: row => row.roles.join(", ") },
         { title: "Last used", cell: row => (row.last_used_at ? <Time at={row.last_used_at} relative /> : <span class="muted">never</span>) },
-        { title: "Until", cell: row => (row.expires_at ? <Time at={row.expires_at} relative /> : "revoked") },
+        { title: "Until", cell: row => (row.expires_at ? <Time at={row.expires_at} relative /> : <span class="muted">no end</span>) },
         { title: "By", cell: row => <>{row.created_by ?? "–"}, <Time at={row.created_at} relative /></> },
-        { title: "", cell: row => row.status === "active" && may("admin") && <Ask action={revoke(row)} about={row.label ?? row.prefix} onDone={keys.reload} /> },
+        { title: "Actions", cell: row => row.status === "active" && may("admin") && <Ask action={revoke(row)} about={row.label ?? row.prefix} onDone={keys.reload} /> },
     ];
     return (
         <div class="stack">

@@ -1,6 +1,7 @@
 /** The tenant's connection to its ChirpStack: its secrets are written, never read; it is checked before it is kept. */
 import { useState } from "preact/hooks";
 import { api, asProblem, body } from "../api/client.ts";
+import { minPosition } from "../api/position.ts";
 import { ofKind, useResource } from "../api/resource.ts";
 import type { Schemas } from "../api/types.ts";
 import { Badge } from "../parts/badge.tsx";
@@ -16,8 +17,21 @@ import { Import } from "./chirpstack_import.tsx";
 
 type Body = Schemas["ChirpStackBody"];
 
-/** The connection; null: there is none. */
+/** Events of the tenant that are looked at. */
+const HISTORY_ROWS = 200;
+
+const CONNECTED = "tenant.chirpstack_connected";
+const DISCONNECTED = "tenant.chirpstack_disconnected";
+
+/**
+ * The connection; null: there is none. The history says so first, because a browser shows each reply 404 as an error. If the latest events don't
+ * say it, the connection itself is asked for.
+ */
 async function read(tenant: string, signal: AbortSignal): Promise<Body | null> {
+    const query = { order: "desc" as const, limit: HISTORY_ROWS, ...minPosition() };
+    const history = await body(api.GET("/tenants/{tenant_id}/history", { signal, params: { path: { tenant_id: tenant }, query } }));
+    const last = history.items.find(item => item.type === CONNECTED || item.type === DISCONNECTED);
+    if (last?.type === DISCONNECTED || (!last && !history.next_cursor)) return null;
     try {
         return await body(api.GET("/tenants/{tenant_id}/chirpstack", { signal, params: { path: { tenant_id: tenant } } }));
     } catch (thrown) {

@@ -39,7 +39,7 @@ export function Groups() {
         { title: "Devices", cell: row => (row.kind === "static" ? several(row.member_count ?? 0, "device") : <>{sayFilter(row.filter)}</>) },
         { title: "Kind", cell: row => row.kind },
         { title: "By", cell: row => row.created_by ?? "–" },
-        { title: "", cell: row => mayChange && (
+        { title: "Actions", cell: row => mayChange && (
             <div class="buttons">
                 {row.kind === "static" && <button aria-label={`Members: ${row.group_id}`} onClick={() => setOpen({ members: row })}>Members</button>}
                 <button aria-label={`Change: ${row.group_id}`} onClick={() => setOpen({ form: row })}>Change</button>

@@ -29,7 +29,7 @@ export function Members() {
     const columns: Column<Member>[] = [
         { title: "Member", cell: row => may("auditor") ? <a class="strong" href={href("/audit", { actor: row.member })}>{row.member}</a> : <span class="strong">{row.member}</span> },
         { title: "May be", cell: row => <ul>{row.grants.map(grant => <li key={sayGrant(grant)}>{sayGrant(grant)}</li>)}</ul> },
-        { title: "", cell: row => may("admin") && !at.value && (
+        { title: "Actions", cell: row => may("admin") && !at.value && (
             <div class="buttons">
                 <button aria-label={`Change: ${row.member}`} onClick={() => setOpen(row)}>Change</button>
                 <Ask action={remove(row)} about={row.member} onDone={members.reload} />

@@ -41,7 +41,7 @@ export function RegistrationTokens() {
         { title: "Tags", cell: row => Object.entries(row.tags).map(([tag, value]) => `${tag}=${value}`).join(", ") || "–" },
         { title: "Until", cell: row => <Time at={row.expires_at} relative /> },
         { title: "By", cell: row => <>{row.created_by ?? "–"}, <Time at={row.created_at} relative /></> },
-        { title: "", cell: row => row.status === "active" && may("operator") && <Ask action={revoke(row)} about={limits(row)} onDone={tokens.reload} /> },
+        { title: "Actions", cell: row => row.status === "active" && may("operator") && <Ask action={revoke(row)} about={limits(row)} onDone={tokens.reload} /> },
     ];
     return (
         <div class="stack">

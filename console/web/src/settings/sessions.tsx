@@ -22,7 +22,7 @@ export function Sessions() {
         { title: "Last used", cell: row => <Time at={row.used_at} relative /> },
         { title: "Ends", cell: row => <Time at={row.expires_at} relative /> },
         { title: "Roles", cell: row => row.roles.join(", ") },
-        { title: "", cell: row => !row.current && <Ask action={end(row)} about={row.created_at} onDone={sessions.reload} /> },
+        { title: "Actions", cell: row => !row.current && <Ask action={end(row)} about={row.created_at} onDone={sessions.reload} /> },
     ];
     return (
         <div class="stack">

@@ -26,10 +26,10 @@ export function Tenants() {
     const tenants = useResource(`tenants ${cursor}`, signal =>
         body(api.GET("/tenants", { signal, params: { query: { cursor, limit: PAGE_ROWS, ...minPosition() } } })), ofKind("tenant"));
     const columns: Column<Tenant>[] = [
-        { title: "Tenant", cell: row => <><span class="strong">{row.name ?? row.tenant_id}</span> <code class="muted">{row.tenant_id}</code></> },
+        { title: "Tenant", cell: row => <>{row.name && <span class="strong">{row.name} </span>}<code>{row.tenant_id}</code></> },
         { title: "State", cell: row => <><Badge state={row.status} tone={row.status === "closed" ? "plain" : row.status === "active" ? "ok" : "warn"} /> {row.frozen && <Badge state="frozen" />}</> },
         { title: "Made", cell: row => <><Time at={row.created_at} relative /> by {row.created_by ?? "–"}</> },
-        { title: "", cell: row => (
+        { title: "Actions", cell: row => (
             <div class="buttons">{actions(row).map(action => <Ask key={action.command} action={action} about={row.tenant_id} onDone={tenants.reload} />)}</div>
         ) },
     ];

@@ -27,7 +27,7 @@ export function TrustedKeys() {
         { title: "Algorithm", cell: row => ALGORITHMS[row.algorithm] ?? row.algorithm },
         { title: "Fingerprint", cell: row => <code class="digest">{row.fingerprint}</code> },
         { title: "Public key", cell: row => <details><summary>Show</summary><pre class="cli">{row.public_key}</pre></details> },
-        { title: "", cell: row => may("admin") && <Ask action={distrust(tenant, row)} about={row.name ?? row.key} onDone={keys.reload} /> },
+        { title: "Actions", cell: row => may("admin") && <Ask action={distrust(tenant, row)} about={row.name ?? row.key} onDone={keys.reload} /> },
     ];
     return (
         <div class="stack">
@@ -56,7 +56,7 @@ export function TrustedKeys() {
 
 function distrust(tenant: string, key: Key) {
     return {
-        command: "distrust", label: "Trust no longer", tone: "danger" as const, needsReason: true,
+        command: "distrust", label: "Distrust", tone: "danger" as const, needsReason: true,
         request: { method: "DELETE" as const, path: to`/tenants/${tenant}/trusted-keys/${key.fingerprint}` }, cli: `waybill trusted-key delete ${key.fingerprint}`,
         explains: <p>Its signatures count no longer. If the tenant requires signatures, firmware that lacks another one stops going out at once, also in running campaigns.</p>,
     };
