@@ -17,10 +17,14 @@ export function toggleZone(): void {
     setQuery({ tz: zone.value === "utc" ? null : "utc" }, { replace: true });
 }
 
+const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
+
 /** The moment that the page shows, as RFC 3339; null: it is live. */
 export const at = computed<string | null>(() => {
     const given = query.value.get("at");
-    return given && !Number.isNaN(Date.parse(given)) ? new Date(given).toISOString() : null;
+    if (!given || Number.isNaN(Date.parse(given))) return null;
+    // As it was given, because a browser's clock has no microseconds.
+    return RFC_3339.test(given) ? given : new Date(given).toISOString();
 });
 
 /** Shows another moment; null shows what is now. */
