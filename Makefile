@@ -11,7 +11,7 @@ MAKEFLAGS += --no-print-directory
 # A program in the foreground stops with make, also when make is killed.
 WITH_MAKE := $(shell command -v setpriv >/dev/null 2>&1 && echo setpriv --pdeathsig TERM --)
 
-.PHONY: setup build demo demo-lorawan up test test-long check fuzz-api bench bench-quick
+.PHONY: setup build console console-if-possible demo demo-lorawan up test test-long check fuzz-api bench bench-quick
 
 setup:
 	@scripts/setup
@@ -19,25 +19,37 @@ setup:
 build: setup
 	@scripts/build
 
-demo: build
-	@exec $(WITH_MAKE) $(PROGRAMS)/waybill demo --devices $(DEVICES) --fail $(FAIL) $(if $(filter-out 0,$(ROLLBACK)),--rollback)
+# The pages under /console/. A server of `make build` shows them without another build.
+console:
+	@scripts/build-console
+
+# Everything but the console works without Node.js and npm.
+console-if-possible:
+	@scripts/build-console || echo "The console is not built; everything else works. Try again with: make console" >&2
+
+# KEEP=1 keeps the service up after the campaign, to look at it in the console.
+KEEP ?=
+demo: build console-if-possible
+	@exec $(WITH_MAKE) $(PROGRAMS)/waybill demo --devices $(DEVICES) --fail $(FAIL) $(if $(filter-out 0,$(ROLLBACK)),--rollback) $(if $(filter-out 0,$(KEEP)),--keep)
 
 # One campaign over MQTT devices and LoRaWAN devices, with a program that stands in for ChirpStack.
 LORAWAN ?= 20
-demo-lorawan: build
-	@exec $(WITH_MAKE) $(PROGRAMS)/waybill demo --devices $(DEVICES) --lorawan $(LORAWAN) --network-server $(PROGRAMS)/fake-chirpstack
+demo-lorawan: build console-if-possible
+	@exec $(WITH_MAKE) $(PROGRAMS)/waybill demo --devices $(DEVICES) --lorawan $(LORAWAN) --network-server $(PROGRAMS)/fake-chirpstack $(if $(filter-out 0,$(KEEP)),--keep)
 
-up: build
+up: build console-if-possible
 	@exec $(WITH_MAKE) $(PROGRAMS)/waybill up
 
 test: build
 	@scripts/setup-clients
+	@scripts/build-console
 	@scripts/setup-prometheus
 	cargo test --quiet --workspace
 
 # The same with many more cases for property tests and larger matrices; takes hours.
 test-long: build
 	@scripts/setup-clients
+	@scripts/build-console
 	@scripts/setup-prometheus
 	WAYBILL_TEST_LONG=1 cargo test --quiet --workspace
 

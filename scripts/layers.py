@@ -16,7 +16,8 @@ ALLOWED = {
     "projections": BASE | {"documents"},
     "process-managers": BASE | {"projections", "chirpstack"},
     "mqtt-bridge": BASE | {"trust", "chirpstack"},
-    "command-api": BASE | {"trust", "documents", "projections", "chirpstack", "firmware-store"},
+    "console": set(),
+    "command-api": BASE | {"trust", "documents", "projections", "chirpstack", "firmware-store", "console"},
     "fake-chirpstack": {"chirpstack", "runtime"},
     "operator-cli": set(),
     "waybill": BASE | {"trust", "chirpstack", "firmware-store", "projections", "process-managers", "mqtt-bridge", "command-api", "operator-cli"},
@@ -27,7 +28,7 @@ ALLOWED = {
 OWNERS = {
     "sqlx": {"projections", "bench"},
     "postgres-es": {"projections"},
-    "axum": {"command-api", "bench"},
+    "axum": {"command-api", "console", "bench"},
     "tonic": {"chirpstack", "fake-chirpstack"},
     "tonic-prost": {"chirpstack", "fake-chirpstack"},
     "prost": {"chirpstack", "fake-chirpstack"},

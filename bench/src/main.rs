@@ -214,6 +214,7 @@ async fn measure(args: &Args, report: &mut Report) -> Result<()> {
     }
     if args.runs(Scenario::Downloads) {
         downloads::run(&tools, args.quick, report).await?;
+    }
     if args.runs(Scenario::Webhooks) {
         webhooks::run(&tools, args.count(), args.samples(), report).await?;
     }

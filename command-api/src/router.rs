@@ -166,7 +166,8 @@ fn public() -> OpenApiRouter<App> {
         .routes(routes!(auth::verify_api_key))
         .routes(routes!(sign_in::start_sign_in))
         .routes(routes!(sign_in::sign_in_callback))
-        .routes(routes!(sign_in::current_session))
+        .routes(routes!(sign_in::current_session, sign_in::open_session))
+        .routes(routes!(sign_in::sign_in_ways))
         .routes(routes!(sign_in::list_sessions, sign_in::end_sessions))
         .routes(routes!(sign_in::end_session))
         .routes(routes!(sign_in::sign_out))
@@ -246,6 +247,7 @@ pub(crate) fn build(app: App) -> Router {
     let known = Parameters::of(&api);
     let pages = Router::new()
         .merge(SwaggerUi::new("/api/docs").url("/openapi.json", api))
+        .merge(console::router())
         .route("/docs", get(async || Redirect::permanent("/api/docs/")));
     let router = router.layer(from_fn_with_state(app.clone(), access::admit)).merge(pages);
     surrounded(app, known, router)

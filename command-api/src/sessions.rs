@@ -13,19 +13,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{Actor, TenantId};
 use event_store::sessions::SessionBucket;
 use event_store::{Keyring, StoreError};
 use runtime::clock;
 use trust::{Purpose, SecretValue, SessionToken, TokenHasher};
 
-use crate::caller::{Caller, Role};
+use crate::caller::Caller;
 use crate::http::Problem;
 
 use known::Known;
 pub(crate) use last_uses::keep_storing;
 pub(crate) use listed::ListedSession;
-pub(crate) use record::{Session, Standing};
+pub(crate) use record::{Beginning, Session, Standing};
 
 /// How old what is known of sessions may be. It bounds how long an ended session opens a process that has lost its contact with NATS.
 const STALE_MAX: Duration = Duration::from_secs(10);
@@ -140,18 +139,15 @@ impl Sessions {
     }
 
     /// Begins a session for a person. Their oldest ones end if they have too many.
-    pub(crate) async fn begin(
-        &self,
-        tenant: &TenantId,
-        actor: &Actor,
-        roles: Vec<Role>,
-        standing: Standing,
-    ) -> Result<SessionToken, Problem> {
+    pub(crate) async fn begin(&self, beginning: Beginning) -> Result<SessionToken, Problem> {
         let shared = &*self.0;
         if !shared.known.is_current(STALE_MAX) {
             return Err(unavailable(&StoreError::Unavailable("not followed".to_owned())));
         }
-        let (of_person, of_tenant) = shared.known.of_person(tenant, actor, standing.suspensions);
+        let (of_person, of_tenant) = {
+            let Beginning { tenant, actor, standing, .. } = &beginning;
+            shared.known.of_person(tenant, actor, standing.suspensions)
+        };
         if of_tenant >= TENANT_SESSIONS_MAX {
             let detail = format!("the tenant has {TENANT_SESSIONS_MAX} sessions, as many as it may have");
             return Err(Problem::new(axum::http::StatusCode::CONFLICT, "too_many_sessions", detail));
@@ -162,8 +158,7 @@ impl Sessions {
         }
         let (token, now) = (SessionToken::generate(), clock::now());
         let expires_at = now + TimeDelta::from_std(shared.limits.lifetime).unwrap_or_default();
-        let (tenant, actor) = (tenant.clone(), actor.clone());
-        let session = Session { tenant, actor, roles, created_at: now, expires_at, used_at: now, standing };
+        let session = beginning.session(now, expires_at);
         let key = key_of(&shared.hasher, &token);
         let sealed = shared.seal(&key, &session)?;
         shared.bucket.create(&key, sealed.into()).await.map_err(|error| unavailable(&error))?;
@@ -210,7 +205,7 @@ impl Session {
     /// The person, with the roles of the sign-in.
     pub(crate) fn caller(&self) -> Caller {
         let (tenant, actor, roles) = (self.tenant.clone(), self.actor.clone(), self.roles.clone());
-        Caller { tenant, actor, roles, limited: vec![], limits: None, is_kind_stated: true }
+        Caller { tenant, actor, roles, limited: vec![], limits: None, is_kind_stated: self.is_kind_stated }
     }
 }
 

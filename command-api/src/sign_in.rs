@@ -1,4 +1,5 @@
-//! People sign in at an OpenID provider: authorization code with PKCE, done by this service. What they get is a web session in a cookie.
+//! People sign in at an OpenID provider: authorization code with PKCE, done by this service. What they get is a web session in a cookie. Who
+//! shows a token or an API key gets one, too (`open.rs`).
 //!
 //! Begin at `start.rs` and go on at `callback.rs`. No token of the provider reaches the browser's scripts, and none is kept. Of what the
 //! provider tells about a person, `sub` becomes the actor and groups become roles; names and e-mail addresses are dropped.
@@ -12,6 +13,7 @@ mod current;
 mod exchange;
 mod id_token;
 pub(crate) mod metrics;
+mod open;
 mod origin;
 mod page;
 mod pending;
@@ -24,6 +26,7 @@ mod start;
 mod userinfo;
 mod visitor;
 mod watched;
+mod ways;
 
 use std::sync::Arc;
 
@@ -42,6 +45,7 @@ use crate::sessions::{SessionLimits, Sessions};
 pub(crate) use callback::{__path_sign_in_callback, sign_in_callback};
 pub(crate) use cookies::SESSION_COOKIE;
 pub(crate) use current::{__path_current_session, current_session};
+pub(crate) use open::{__path_open_session, open_session};
 use provider::Provider;
 pub use provider::ProviderHttp;
 pub use roles::{InvalidRoleMap, RoleMap};
@@ -52,6 +56,7 @@ pub(crate) use sign_out::{__path_sign_out, sign_out};
 pub(crate) use start::{__path_start_sign_in, start_sign_in};
 pub(crate) use visitor::{SignedIn, must_be_opened_here, must_stand, shows_session, signed_in};
 use visitor::{admitted_by, has_any_right, set_up, standing};
+pub(crate) use ways::{__path_sign_in_ways, sign_in_ways};
 
 /// The provider's answers come to this route; it chooses the parameters.
 pub(crate) const CALLBACK: &str = "/auth/callback";
@@ -82,11 +87,29 @@ pub struct SignInConfig {
     pub sessions: SessionLimits,
 }
 
+impl SignInConfig {
+    /// Without an OpenID provider: people show a token or an API key.
+    pub fn without_provider(public_url: String, sessions: SessionLimits) -> Self {
+        Self {
+            issuer: String::new(),
+            client_id: String::new(),
+            client_secret: None,
+            public_url,
+            scopes: String::new(),
+            groups_claim: String::new(),
+            tenant_claim: None,
+            roles: RoleMap::default(),
+            sessions,
+        }
+    }
+}
+
 /// How people sign in, and what that needs.
 #[derive(Clone)]
 pub struct SignInParts {
     pub config: SignInConfig,
-    pub http: Arc<dyn ProviderHttp>,
+    /// Requests to the OpenID provider; none if there is no provider.
+    pub http: Option<Arc<dyn ProviderHttp>>,
     pub bucket: Arc<dyn SessionBucket>,
     pub keyring: Arc<Keyring>,
 }
@@ -94,7 +117,8 @@ pub struct SignInParts {
 /// The same in a running process.
 pub(crate) struct SignIn {
     config: SignInConfig,
-    provider: Provider,
+    /// None: people show a token or an API key.
+    provider: Option<Provider>,
     pub(crate) sessions: Sessions,
     keyring: Arc<Keyring>,
     /// States of sign-ins that have come back.
@@ -107,7 +131,7 @@ impl SignIn {
     pub(crate) fn new(parts: SignInParts, hasher: TokenHasher) -> Self {
         let SignInParts { config, http, bucket, keyring } = parts;
         let sessions = Sessions::new(bucket, Arc::clone(&keyring), hasher, config.sessions);
-        let provider = Provider::new(config.issuer.clone(), http);
+        let provider = http.map(|http| Provider::new(config.issuer.clone(), http));
         let used = Cache::builder().max_capacity(USED_MAX).time_to_live(pending::LIFETIME).build();
         let calls = Semaphore::new(PROVIDER_CALLS_MAX);
         Self { config, provider, sessions, keyring, used, calls }
@@ -115,7 +139,11 @@ impl SignIn {
 
     /// How it is with sign-in and the sessions, for `/health/detailed`.
     pub(crate) async fn finding(&self) -> Finding {
-        let (status, detail) = match self.provider.failure().await {
+        let failure = match &self.provider {
+            Some(provider) => provider.failure().await,
+            None => None,
+        };
+        let (status, detail) = match failure {
             _ if !self.sessions.is_current() => {
                 (PartStatus::Down, Some("NATS doesn't answer: sessions can't be checked".to_owned()))
             }
@@ -123,6 +151,11 @@ impl SignIn {
             None => (PartStatus::Up, None),
         };
         Finding::new("sign-in", status, detail)
+    }
+
+    /// The OpenID provider, if there is one.
+    fn provider(&self) -> Result<&Provider, Problem> {
+        self.provider.as_ref().ok_or_else(|| Problem::not_found("this service has no OpenID provider"))
     }
 
     /// Cookies for HTTPS have a prefix that keeps other hosts from setting them.

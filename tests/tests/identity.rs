@@ -34,7 +34,7 @@ async fn issuer(tasks: &Tasks) -> String {
                 line.clear();
             }
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-            connection.write_all((head + &body).as_bytes()).await.unwrap();
+            connection.write_all((head + body.as_str()).as_bytes()).await.unwrap();
         }
     });
     format!("http://{address}/jwks.json")

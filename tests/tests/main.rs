@@ -16,6 +16,7 @@ mod causation;
 mod certificates;
 mod cli;
 mod codec;
+mod console;
 mod contract;
 mod credentials;
 mod device_commands;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::ValueEnum;
+use command_api::SignInConfig;
 use mqtt_bridge::callout::Issuer;
 
 use crate::chirpstack_args::ChirpStackArgs;
@@ -172,6 +173,14 @@ impl ServeArgs {
     pub fn origin_at(&self, address: SocketAddr) -> String {
         let scheme = if self.certificate.is_given() { "https" } else { "http" };
         format!("{scheme}://{address}")
+    }
+
+    /// How people sign in: at an OpenID provider, or with a token or a key. None if browsers would send these in the clear.
+    pub fn sign_in_config(&self) -> anyhow::Result<Option<SignInConfig>> {
+        match self.sign_in.config(self.development)? {
+            Some(config) => Ok(Some(config)),
+            None => self.sign_in.without_provider(self.origin_at(self.http_listen), self.development),
+        }
     }
 
     /// The secrets that were given.

@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::api_client::ApiClient;
 use crate::out;
 use crate::simulate::{Behaviour, DeviceSpec, Fleet, FleetOptions, Hidden, Login};
-use crate::stack::DataDir;
+use crate::stack::{DataDir, Process};
 use crate::up::{self, Running};
 use report::Totals;
 
@@ -43,6 +43,9 @@ pub struct Args {
     /// When too many devices fail, take back all that have the new version (auto_rollback)
     #[arg(long)]
     pub rollback: bool,
+    /// Keep everything up after the campaign, until Ctrl-C
+    #[arg(long)]
+    pub keep: bool,
     /// LoRaWAN devices in the fleet, beside those of MQTT
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000), requires = "network_server")]
     pub lorawan: u32,
@@ -71,9 +74,22 @@ pub async fn run(args: &Args) -> Result<()> {
         anonymous_devices: false,
     };
     let running = up::start(&places, &["--retry-backoff-seconds", "1"]).await?;
+    out::note(up::console_line(&running.serving.origin));
     let outcome = tokio::select! {
         outcome = play(args, &running, started) => outcome,
         stopped = crate::serve::stop_signal() => stopped.and_then(|()| bail!("interrupted")),
+    };
+    let outcome = match outcome {
+        Ok(played) => {
+            if args.keep {
+                out::note("The campaign is over, and everything stays up until Ctrl-C.");
+                out::note(up::console_line(&running.serving.origin));
+                crate::serve::stop_signal().await?;
+            }
+            played.fleet.stop().await;
+            Ok((played.totals, played.verdict))
+        }
+        Err(error) => Err(error),
     };
     running.stop().await;
     let (totals, verdict) = outcome?;
@@ -81,8 +97,17 @@ pub async fn run(args: &Args) -> Result<()> {
     verdict
 }
 
-/// The totals of the campaign, and whether they are as expected.
-async fn play(args: &Args, running: &Running, started: Instant) -> Result<(Totals, Result<()>)> {
+/// What is left when the campaign is over. The devices are still connected.
+struct Played {
+    totals: Totals,
+    /// Whether the totals are as expected.
+    verdict: Result<()>,
+    fleet: Fleet,
+    /// Ends when it is dropped.
+    _network_server: Option<Process>,
+}
+
+async fn play(args: &Args, running: &Running, started: Instant) -> Result<Played> {
     let api = ApiClient::sign_in(&format!("http://{}", running.serving.http), TENANT, &["admin"]).await?;
     let devices = fleet_of(args);
     out::note(format_args!("Registering {} devices …", devices.len()));
@@ -141,9 +166,7 @@ async fn play(args: &Args, running: &Running, started: Instant) -> Result<(Total
     let shown = campaign::a_device_of(&api, &campaign_id).await?;
     report::print_history(&shown, &api.get(&format!("/devices/{shown}/history?limit=50")).await?);
     let verdict = check(args, running, &status, &fleet, &totals).await;
-    fleet.stop().await;
-    drop(network_server);
-    Ok((totals, verdict))
+    Ok(Played { totals, verdict, fleet, _network_server: network_server })
 }
 
 async fn check(args: &Args, running: &Running, status: &Value, fleet: &Fleet, totals: &Totals) -> Result<()> {

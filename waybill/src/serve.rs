@@ -361,10 +361,11 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
 }
 
 fn sign_in_parts(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Result<Option<SignInParts>> {
-    let Some(config) = args.sign_in.config(args.development)? else { return Ok(None) };
+    let Some(config) = args.sign_in_config()? else { return Ok(None) };
+    let has_provider = !config.issuer.is_empty();
     Ok(Some(SignInParts {
         config,
-        http: Arc::new(IssuerHttp::new()?),
+        http: if has_provider { Some(Arc::new(IssuerHttp::new()?)) } else { None },
         bucket: Arc::new(JetStreamSessions::new(parts.waybill.clone())),
         keyring: Arc::clone(&checked.keyring),
     }))

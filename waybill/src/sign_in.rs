@@ -101,6 +101,20 @@ impl SignInArgs {
         }))
     }
 
+    /// The settings without a provider; none if people would not come by HTTPS.
+    pub fn without_provider(&self, listening: String, development: bool) -> Result<Option<SignInConfig>> {
+        let origin = match &self.public_url {
+            Some(given) => public_origin(given, development)?,
+            None => listening,
+        };
+        let is_private = Url::parse(&origin).is_ok_and(|url| is_private(&url, development));
+        let sessions = SessionLimits {
+            lifetime: Duration::from_secs(self.session_seconds),
+            idle: Duration::from_secs(self.session_idle_seconds),
+        };
+        Ok(is_private.then(|| SignInConfig::without_provider(origin, sessions)))
+    }
+
     /// Whether any setting is given that has no default.
     fn is_given(&self) -> bool {
         let texts = [&self.oidc_client_id, &self.oidc_client_secret, &self.oidc_tenant, &self.oidc_tenant_claim];

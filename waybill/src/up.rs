@@ -156,6 +156,7 @@ pub async fn run(args: &Args) -> Result<()> {
     let nats = &running.stack.nats;
     out::tell("Waybill is up, in development mode (passwords as in nats.conf).");
     out::tell(format_args!("  API   {}/api/docs", running.serving.origin));
+    out::tell(console_line(&running.serving.origin));
     let let_in = if args.anonymous_devices {
         "also devices without credentials, as any device"
     } else {
@@ -172,6 +173,11 @@ pub async fn run(args: &Args) -> Result<()> {
     out::tell("Stopping.");
     running.stop().await;
     Ok(())
+}
+
+/// Where the console is, as a line among the other addresses.
+pub fn console_line(origin: &str) -> String {
+    format!("  console  {origin}/console/   (sign in as anybody)")
 }
 
 /// Restarts servers that have ended, without end.

@@ -1,7 +1,7 @@
 //! A session as it is stored, sealed.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::{Actor, TenantId};
+use domain::{Actor, ApiKeyId, TenantId};
 use serde::{Deserialize, Serialize};
 
 use crate::caller::Role;
@@ -28,6 +28,43 @@ pub(crate) struct Session {
     pub(crate) used_at: DateTime<Utc>,
     #[serde(default)]
     pub(crate) standing: Standing,
+    /// The API key that it was begun with; it ends when that does.
+    #[serde(default)]
+    pub(crate) api_key: Option<ApiKeyId>,
+    /// Whether the token that it was begun with said the kind of its holder.
+    #[serde(default = "stated")]
+    pub(crate) is_kind_stated: bool,
+}
+
+/// People of the OpenID provider are people.
+fn stated() -> bool {
+    true
+}
+
+/// What a session begins with.
+pub(crate) struct Beginning {
+    pub(crate) tenant: TenantId,
+    pub(crate) actor: Actor,
+    pub(crate) roles: Vec<Role>,
+    pub(crate) standing: Standing,
+    pub(crate) api_key: Option<ApiKeyId>,
+    pub(crate) is_kind_stated: bool,
+    /// When it ends at the latest, if that is before every session's end.
+    pub(crate) ends_by: Option<DateTime<Utc>>,
+}
+
+impl Beginning {
+    /// Of a person whom the OpenID provider knows.
+    pub(crate) fn of_person(tenant: TenantId, actor: Actor, roles: Vec<Role>, standing: Standing) -> Self {
+        Self { tenant, actor, roles, standing, api_key: None, is_kind_stated: true, ends_by: None }
+    }
+
+    /// The session, from now until at most `expires_at`.
+    pub(super) fn session(self, now: DateTime<Utc>, expires_at: DateTime<Utc>) -> Session {
+        let Self { tenant, actor, roles, standing, api_key, is_kind_stated, ends_by } = self;
+        let expires_at = ends_by.map_or(expires_at, |end| end.min(expires_at));
+        Session { tenant, actor, roles, created_at: now, expires_at, used_at: now, standing, api_key, is_kind_stated }
+    }
 }
 
 impl Session {

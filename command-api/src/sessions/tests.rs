@@ -1,5 +1,6 @@
 //! Sessions over a bucket in memory, which several processes follow.
 
+use domain::{Actor, TenantId};
 use event_store::sessions::{MemorySessions, SessionEntry};
 use runtime::lifecycle::Tasks;
 use tokio::time::timeout;
@@ -42,7 +43,8 @@ async fn until(condition: impl AsyncFn() -> bool) {
 impl Process {
     async fn begins(&self, person: &str) -> SessionToken {
         let (tenant, actor) = (TenantId::new("acme").unwrap(), Actor::new(format!("user:{person}")).unwrap());
-        self.sessions.begin(&tenant, &actor, vec![Role::Operator], Standing::default()).await.unwrap()
+        let beginning = Beginning::of_person(tenant, actor, vec![Role::Operator], Standing::default());
+        self.sessions.begin(beginning).await.unwrap()
     }
 
     async fn knows(&self, token: &SessionToken) -> bool {

@@ -16,6 +16,7 @@ use super::{SignIn, admitted_by, cookies, has_any_right, metrics, page, query, s
 use crate::caller::Caller;
 use crate::http::Problem;
 use crate::http::problem::ProblemBody;
+use crate::sessions::Beginning;
 use crate::state::App;
 
 /// What the provider sends. It may send more, which is ignored.
@@ -59,7 +60,7 @@ async fn signed_in(app: &App, parts: &Parts) -> Result<impl IntoResponse, Proble
     let said: CallbackParams = query(parts)?;
     let pending = sign_in.pending(parts, &said).await?;
     let _call = sign_in.calls.try_acquire().map_err(|_| unavailable())?;
-    let metadata = sign_in.provider.metadata().await?;
+    let metadata = sign_in.provider()?.metadata().await?;
     sign_in.check_issuer(&metadata, said.iss.as_deref())?;
     let code = code(said)?;
     // A state counts once, also if the provider would answer it twice.
@@ -87,7 +88,8 @@ async fn signed_in(app: &App, parts: &Parts) -> Result<impl IntoResponse, Proble
     if let Some(before) = sign_in.shown(parts) {
         sign_in.sessions.end(&before).await?;
     }
-    let token = sign_in.sessions.begin(&tenant, &person.actor, roles, standing).await?;
+    let beginning = Beginning::of_person(tenant, person.actor, roles, standing);
+    let token = sign_in.sessions.begin(beginning).await?;
     let (session, begun) = (cookies::session_name(sign_in.is_https()), cookies::sign_in_name(sign_in.is_https()));
     let cookies = AppendHeaders([
         (header::SET_COOKIE, cookies::kept(session, token.as_ref().reveal(), sign_in.sessions.lifetime())?),

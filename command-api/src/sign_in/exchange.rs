@@ -49,7 +49,7 @@ impl SignIn {
             (Some(_), None) => return Err(Problem::internal("the OpenID provider takes no client secret")),
         };
         let form = serde_urlencoded::to_string(form).map_err(Problem::internal)?;
-        let (status, body) = self.provider.post(&metadata.token_endpoint, authorization.as_deref(), form).await?;
+        let (status, body) = self.provider()?.post(&metadata.token_endpoint, authorization.as_deref(), form).await?;
         match status {
             200 => serde_json::from_slice(&body).map_err(|_| {
                 tracing::warn!("The OpenID provider's answer has no ID token.");

@@ -68,7 +68,7 @@ impl SignIn {
             return Err(refused("its crit is not supported"));
         }
         // Only keys of RS256, ES256 and EdDSA are known, each for one algorithm.
-        let key = self.provider.keys.find(header.kid.as_deref(), header.alg).await.map_err(|error| match error {
+        let key = self.provider()?.keys.find(header.kid.as_deref(), header.alg).await.map_err(|error| match error {
             NoKey::Unknown => refused("its key or its algorithm is not known"),
             NoKey::Unavailable => unavailable(),
         })?;

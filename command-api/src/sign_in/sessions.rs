@@ -87,7 +87,7 @@ fn current(sign_in: &SignIn, parts: &Parts) -> Option<Uuid> {
     responses(
         (status = 200, body = SessionsBody),
         (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No OpenID provider is set up", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "The service has no origin with HTTPS, so there are no sessions", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Sessions can't be looked up now", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -122,7 +122,7 @@ pub(crate) async fn list_sessions(
     responses(
         (status = 200, body = EndedSessions),
         (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "No OpenID provider is set up", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "The service has no origin with HTTPS, so there are no sessions", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "Not all sessions could be ended: try again", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

@@ -45,7 +45,7 @@ pub(crate) async fn sign_out(
 
 /// No ID token is kept, so the provider may ask the person whether to sign out.
 async fn end_session_url(sign_in: &SignIn) -> Option<String> {
-    let endpoint = sign_in.provider.metadata().await.ok()?.end_session_endpoint.clone()?;
+    let endpoint = sign_in.provider().ok()?.metadata().await.ok()?.end_session_endpoint.clone()?;
     let client = serde_urlencoded::to_string([("client_id", &sign_in.config.client_id)]).ok()?;
     Some(format!("{endpoint}{}{client}", if endpoint.contains('?') { '&' } else { '?' }))
 }

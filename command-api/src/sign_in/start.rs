@@ -56,7 +56,7 @@ async fn started(app: &App, parts: &Parts) -> Result<impl IntoResponse, Problem>
     if tenant.as_ref().is_some_and(|tenant| TenantId::new(tenant.as_str()).is_err()) {
         return Err(Problem::bad_request("tenant is no tenant"));
     }
-    let metadata = sign_in.provider.metadata().await?;
+    let metadata = sign_in.provider()?.metadata().await?;
     let pending = Pending::new(return_to, tenant, clock::now());
     let asked = serde_urlencoded::to_string([
         ("response_type", "code"),

@@ -1,6 +1,7 @@
 //! Who comes with a session: whether it stands, and what its person may.
 
 use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use domain::{Actor, Key, MemberId, TenantId};
 use trust::SessionToken;
@@ -40,7 +41,8 @@ pub(crate) fn must_be_opened_here(app: &App, parts: &Parts) -> Result<(), Proble
 
 /// Sign-in, if it is set up.
 pub(super) fn set_up(app: &App) -> Result<&SignIn, Problem> {
-    let not_set_up = || Problem::not_found("sign-in isn't set up: this service has no OpenID provider");
+    let not_set_up =
+        || Problem::not_found("sign-in isn't set up: this service has no origin with HTTPS (WAYBILL_PUBLIC_URL)");
     app.sign_in.as_ref().ok_or_else(not_set_up)
 }
 
@@ -67,6 +69,11 @@ pub(super) async fn standing(app: &App, tenant: &TenantId, actor: &Actor) -> Res
 
 /// Whether nothing has ended the session since it began. Who asks for a tenant that is shut is told so by others.
 async fn stands(app: &App, session: &Session) -> Result<bool, Problem> {
+    if let Some(key) = session.api_key
+        && let Err(problem) = app.known_keys()?.must_stand(&session.tenant, key)
+    {
+        return if problem.status() == StatusCode::UNAUTHORIZED { Ok(false) } else { Err(problem) };
+    }
     let is_shut = app.tenants.get(&session.tenant).await?.admits_callers().is_err();
     Ok(is_shut || standing(app, &session.tenant, &session.actor).await? == session.standing)
 }

@@ -2,6 +2,7 @@
 
 mod ended;
 mod live;
+mod opened;
 mod other_providers;
 mod provider;
 mod refusals;
@@ -19,7 +20,7 @@ use trust::SecretValue;
 
 use super::{Answer, Api, until};
 use crate::sessions::SessionLimits;
-use crate::sign_in::{RoleMap, SignInConfig, SignInParts};
+use crate::sign_in::{ProviderHttp, RoleMap, SignInConfig, SignInParts};
 use provider::{CLIENT, ISSUER, Provider, SECRET, parameters, public_key_text};
 
 const ORIGIN: &str = "https://waybill.example.com";
@@ -77,19 +78,24 @@ impl Service {
     }
 
     async fn with(provider: Provider, change: impl FnOnce(&mut SignInConfig)) -> Self {
-        let bucket = MemorySessions::default();
-        let keys = "k1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
         let mut of_tests =
             config(&["/ops=acme/operator", "/leads=acme/admin", "/ops-globex=globex/viewer", "lost=nowhere/viewer"]);
         change(&mut of_tests);
+        Self::over(of_tests, Some(provider)).await
+    }
+
+    async fn over(config: SignInConfig, provider: Option<Provider>) -> Self {
+        let bucket = MemorySessions::default();
+        let keys = "k1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+        let http = provider.clone().map(|provider| Arc::new(provider) as Arc<dyn ProviderHttp>);
         let parts = SignInParts {
-            config: of_tests,
-            http: Arc::new(provider.clone()),
+            config,
+            http,
             bucket: Arc::new(bucket.clone()),
             keyring: Arc::new(Keyring::of(keys.parse().unwrap())),
         };
         let api = Api::with_config(|config| config.sign_in = Some(parts));
-        let service = Self { api, bucket, provider };
+        let service = Self { api, bucket, provider: provider.unwrap_or_default() };
         let follows = async || service.api.app.sign_in.as_ref().unwrap().sessions.is_current();
         until("sessions are followed", follows, |follows| *follows).await;
         service

@@ -1,0 +1,31 @@
+/** The head of every page. */
+import { href } from "../router/location.ts";
+import { session, signOut } from "../session/session.ts";
+import { HeaderClock } from "./clock.tsx";
+import { nextTheme, theme } from "./theme.ts";
+
+export function Header({ openPalette, openHelp }: { openPalette: () => void; openHelp: () => void }) {
+    return (
+        <header class="head">
+            <a class="brand" href={href("/")}>Waybill</a>
+            <button class="search" onClick={openPalette}>
+                <span>Search or jump to …</span> <kbd>/</kbd>
+            </button>
+            <HeaderClock />
+            <button class="quiet" onClick={nextTheme} aria-label={`Colours: ${theme.value}. Change`} title={`Colours: ${theme.value}`}>
+                <span aria-hidden="true">◐</span>
+            </button>
+            <button class="quiet" onClick={openHelp} aria-label="Help" title="Help (?)">?</button>
+            <details class="who">
+                <summary>{session.value?.actor.replace(/^user:/, "") ?? ""}</summary>
+                <div class="card">
+                    <p>
+                        {session.value?.actor}<br />
+                        <span class="muted">tenant {session.value?.tenant_id} · {session.value?.roles.join(", ") || "for some devices"}</span>
+                    </p>
+                    <button onClick={() => void signOut()}>Sign out</button>
+                </div>
+            </details>
+        </header>
+    );
+}

@@ -1,0 +1,41 @@
+/** The frame of a page: its heading, which gets the focus when the page changes, and whether it shows the past. */
+import type { ComponentChildren } from "preact";
+import { at } from "../time/clock.ts";
+import { Time } from "../time/time.tsx";
+import { useTitle } from "./title.ts";
+
+interface Props {
+    title: string;
+    /** The title of the tab, with the state of what is shown. */
+    tabTitle?: string;
+    /** Beside the heading. */
+    aside?: ComponentChildren;
+    /** Whether the page can show a moment of the past. */
+    showsPast?: boolean;
+    children: ComponentChildren;
+}
+
+export function Page({ title, tabTitle, aside, showsPast = false, children }: Props) {
+    useTitle(tabTitle ?? title);
+    return (
+        <>
+            <div class="page-head">
+                <h1 tabIndex={-1}>{title}</h1>
+                {aside}
+            </div>
+            {at.value && <Moment time={at.value} showsPast={showsPast} />}
+            {children}
+        </>
+    );
+}
+
+/** Says what the page shows while a moment of the past is looked at. */
+function Moment({ time, showsPast }: { time: string; showsPast: boolean }) {
+    return showsPast ? (
+        <p class="notice past" role="status"><span><span aria-hidden="true">◷ </span>This page shows how it was at <Time at={time} />.</span></p>
+    ) : (
+        <p class="notice warn" role="status">
+            <span><span aria-hidden="true">! </span>This page is shown as of now, not at <Time at={time} />.</span>
+        </p>
+    );
+}

@@ -1,0 +1,35 @@
+/** Devices: a search first, then the list; and the updates of all of them. */
+import { useState } from "preact/hooks";
+import { FilterBar, isAsked, Search } from "../device/filter_bar.tsx";
+import { filtersOf } from "../device/filters.ts";
+import { Fleet } from "../device/fleet.tsx";
+import { FleetUpdates } from "../device/fleet_updates.tsx";
+import { DeviceList } from "../device/list.tsx";
+import { Register } from "../device/register.tsx";
+import { Page } from "../layout/page.tsx";
+import { openTab, Tabs } from "../parts/tabs.tsx";
+import { query } from "../router/location.ts";
+import { may } from "../session/session.ts";
+
+const TABS = ["Devices", "Updates"];
+
+export function Devices(_: { params: Record<string, string> }) {
+    const [isOpen, setOpen] = useState(false);
+    const tab = openTab(TABS);
+    const filters = filtersOf(query.value);
+    return (
+        <Page title="Devices" aside={may("operator") && <button onClick={() => setOpen(true)}>Register a device</button>}>
+            <Tabs tabs={TABS} label="Devices and updates" />
+            {tab === "Updates" ? <FleetUpdates /> : (
+                <>
+                    <div class="stack">
+                        <Search value={filters.q ?? ""} />
+                        <FilterBar filters={filters} />
+                    </div>
+                    {isAsked(filters) ? <DeviceList filters={filters} /> : <Fleet />}
+                </>
+            )}
+            {isOpen && <Register onClose={() => setOpen(false)} />}
+        </Page>
+    );
+}

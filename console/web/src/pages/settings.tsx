@@ -1,0 +1,34 @@
+/** Settings of the tenant. Everybody sees what their role may read; the service refuses the rest and says who may. */
+import { Page } from "../layout/page.tsx";
+import { openTab, Tabs } from "../parts/tabs.tsx";
+import { may } from "../session/session.ts";
+import { ApiKeys } from "../settings/api_keys.tsx";
+import { ChirpStack } from "../settings/chirpstack.tsx";
+import { Groups } from "../settings/groups.tsx";
+import { Members } from "../settings/members.tsx";
+import { RegistrationTokens } from "../settings/registration_tokens.tsx";
+import { Sessions } from "../settings/sessions.tsx";
+import { Tenant } from "../settings/tenant.tsx";
+import { Tenants } from "../settings/tenants.tsx";
+import { TrustedKeys } from "../settings/trusted_keys.tsx";
+
+const TABS = ["Tenant", "Groups", "Members", "API keys", "Registration tokens", "Trusted keys", "ChirpStack", "Sessions"];
+
+export function Settings(_: { params: Record<string, string> }) {
+    const tabs = may("platform_admin") ? [...TABS, "Tenants"] : TABS;
+    const shown = openTab(tabs);
+    return (
+        <Page title="Settings" tabTitle={`${shown} · Settings`}>
+            <Tabs tabs={tabs} label="Settings" />
+            {shown === "Tenant" && <Tenant />}
+            {shown === "Groups" && <Groups />}
+            {shown === "Members" && <Members />}
+            {shown === "API keys" && <ApiKeys />}
+            {shown === "Registration tokens" && <RegistrationTokens />}
+            {shown === "Trusted keys" && <TrustedKeys />}
+            {shown === "ChirpStack" && <ChirpStack />}
+            {shown === "Sessions" && <Sessions />}
+            {shown === "Tenants" && <Tenants />}
+        </Page>
+    );
+}
