@@ -98,6 +98,7 @@ impl SignInConfig {
             scopes: String::new(),
             groups_claim: String::new(),
             tenant_claim: None,
+            userinfo: false,
             roles: RoleMap::default(),
             sessions,
         }

@@ -142,7 +142,7 @@ fn given_token(matches: &ArgMatches) -> Result<String> {
             }
             _ => {
                 out::note("Token or API key (it isn't shown):");
-                console::Term::stderr()
+                terminal::Term::stderr()
                     .read_secure_line()
                     .map_err(|error| Failure::usage(format!("no token was read: {error}")))?
             }

@@ -6,6 +6,7 @@ use runtime::lifecycle::Tasks;
 use tokio::time::timeout;
 
 use super::*;
+use crate::caller::Role;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const KEY: &str = "k1:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";

@@ -24,7 +24,7 @@ impl SignIn {
             tracing::warn!("The OpenID provider's answer has no access token.");
             unavailable()
         })?;
-        let (status, body) = self.provider.get_as(endpoint, &format!("Bearer {access_token}")).await?;
+        let (status, body) = self.provider()?.get_as(endpoint, &format!("Bearer {access_token}")).await?;
         let said = (status == 200).then(|| serde_json::from_slice::<Map<String, Value>>(&body).ok()).flatten();
         let said = said.ok_or_else(|| {
             tracing::warn!(status, "The OpenID provider's userinfo endpoint doesn't answer with claims.");

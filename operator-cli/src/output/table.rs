@@ -1,6 +1,6 @@
 //! Tables: aligned on a terminal, tab-separated in a pipe. What devices and people have written can't move the cursor or break a row.
 
-use console::measure_text_width;
+use terminal::measure_text_width;
 use serde_json::Value;
 
 use super::Format;

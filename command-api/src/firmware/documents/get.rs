@@ -39,7 +39,7 @@ pub(crate) async fn get_document(
     let known = loaded.aggregate.documents.iter().find(|document| document.id == path.document_id);
     let document = known.ok_or(Rejection::DocumentUnknown)?;
     let _slot = app.documents.take(&caller.tenant)?;
-    let bytes = stored::get(&app, &caller.tenant, path.firmware_id, document.id).await.map_err(broken_store)?;
+    let bytes = stored::get(&app, &caller.tenant, path.firmware_id, document.id).await.map_err(broken_store(&app))?;
     if Sha256Digest::of(&bytes) != document.sha256 {
         return Err(Problem::internal("a stored document has another digest than its event"));
     }

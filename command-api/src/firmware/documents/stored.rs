@@ -30,7 +30,7 @@ pub(super) async fn put(
     bytes: Bytes,
 ) -> Result<(), Problem> {
     let path = path_of(tenant, firmware, document);
-    app.objects.put(&path, PutPayload::from(bytes)).await.map(drop).map_err(broken_store)
+    app.objects.put(&path, PutPayload::from(bytes)).await.map(drop).map_err(broken_store(app))
 }
 
 pub(super) async fn get(
