@@ -12,7 +12,7 @@ import { Tenant } from "../settings/tenant.tsx";
 import { Tenants } from "../settings/tenants.tsx";
 import { TrustedKeys } from "../settings/trusted_keys.tsx";
 
-const TABS = ["Tenant", "Groups", "Members", "API keys", "Registration tokens", "Trusted keys", "ChirpStack", "Sessions"];
+const TABS = ["Tenant", "Groups", "Members", "API keys", "Registration", "Trusted keys", "ChirpStack", "Sessions"];
 
 export function Settings(_: { params: Record<string, string> }) {
     const tabs = may("platform_admin") ? [...TABS, "Tenants"] : TABS;
@@ -24,7 +24,7 @@ export function Settings(_: { params: Record<string, string> }) {
             {shown === "Groups" && <Groups />}
             {shown === "Members" && <Members />}
             {shown === "API keys" && <ApiKeys />}
-            {shown === "Registration tokens" && <RegistrationTokens />}
+            {shown === "Registration" && <RegistrationTokens />}
             {shown === "Trusted keys" && <TrustedKeys />}
             {shown === "ChirpStack" && <ChirpStack />}
             {shown === "Sessions" && <Sessions />}

@@ -63,7 +63,7 @@ export function RegistrationTokens() {
                     tokens.reload();
                 }} />
             )}
-            {secret && <Once title="The new registration token" secret={secret.token} hint="Devices send it once, with `POST /api/v1/device-registrations`." onClose={() => setSecret(null)} />}
+            {secret && <Once title="The new registration token" secret={secret.token} hint={<>Devices send it once, with <code>POST /api/v1/device-registrations</code></>} onClose={() => setSecret(null)} />}
         </div>
     );
 }
