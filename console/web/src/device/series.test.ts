@@ -8,5 +8,5 @@ test("only numbers are plotted", () => {
 
 test("a message without a value leaves a gap", () => {
     const items = [{ at: "1970-01-01T00:00:01Z", data: { t: 1 } }, { at: "1970-01-01T00:00:02Z", data: { t: "x" } }, { at: "1970-01-01T00:00:03Z", data: { t: 3 } }];
-    assert.deepEqual(series(items, ["t"]), [[1, 2, 3], [1, null, 3]]);
+    assert.deepEqual(series(items, ["t"]), [[1_000, 2_000, 3_000], [1, null, 3]]);
 });

@@ -10,9 +10,9 @@ export function numericNames(latest: Record<string, { value?: unknown }>): strin
     return Object.entries(latest).filter(([, reading]) => typeof reading.value === "number").map(([name]) => name).sort();
 }
 
-/** Times in seconds, and the values of each name; null where a message had none. */
+/** Times in milliseconds, and the values of each name; null where a message had none. */
 export function series(items: readonly Measurement[], names: readonly string[]): [number[], ...(number | null)[][]] {
-    const times = items.map(item => Date.parse(item.at) / 1_000);
+    const times = items.map(item => Date.parse(item.at));
     const values = names.map(name => items.map(item => {
         const value = (item.data as Record<string, unknown> | null)?.[name];
         return typeof value === "number" && Number.isFinite(value) ? value : null;

@@ -5,12 +5,11 @@ import { minPosition } from "../api/position.ts";
 import { of, useResource } from "../api/resource.ts";
 import type { Schemas } from "../api/types.ts";
 import { Select } from "../parts/field.tsx";
+import { Lines } from "../parts/lines.tsx";
 import { Empty, Shown } from "../parts/states.tsx";
 import { Table, type Column } from "../parts/table.tsx";
 import { query, setQuery } from "../router/location.ts";
-import { zone } from "../time/clock.ts";
 import { Time } from "../time/time.tsx";
-import { Plot } from "./plot.tsx";
 import { numericNames, series, type Measurement } from "./series.ts";
 
 /** Messages of one page. */
@@ -87,7 +86,9 @@ function Measurements({ data }: { data: Measured }) {
                     {names.map((name, n) => (
                         <section key={name} class="card stack" aria-label={name}>
                             <h2>{name}</h2>
-                            <Plot label={name} times={times} values={values[n] ?? []} isUtc={zone.value === "utc"} />
+                            {values[n]?.some(value => value !== null)
+                                ? <Lines label={`${name} over time`} times={times} lines={[{ name, values: values[n] ?? [] }]} />
+                                : <p class="muted">Nothing in this time.</p>}
                         </section>
                     ))}
                 </div>
