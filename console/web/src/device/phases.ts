@@ -6,7 +6,7 @@ const WAY = ["queued", "dispatched", "accepted", "downloading", "verifying", "in
 /** Phases that only some updates have: shown if the update has been there. */
 const OPTIONAL: readonly string[] = ["staged", "activating", "rebooting"];
 /** Phases before the device has taken the update. */
-const WAITING: readonly string[] = ["queued", "waiting", "deferred"];
+export const WAITING: readonly string[] = ["queued", "waiting", "deferred"];
 /** Phases after which nothing more happens. */
 const ENDS: readonly string[] = ["confirmed", "failed", "rejected", "timed_out", "expired", "cancelled", "superseded", "regressed"];
 
