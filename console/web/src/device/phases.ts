@@ -19,6 +19,13 @@ export interface Step {
     took: number | null;
 }
 
+/** Ends that somebody should know of. */
+const BAD_ENDS: readonly string[] = ["failed", "rejected", "timed_out", "expired", "regressed"];
+
+export function hasEndedBadly(phase: string): boolean {
+    return BAD_ENDS.includes(phase);
+}
+
 export function hasEnded(phase: string): boolean {
     return ENDS.includes(phase);
 }
