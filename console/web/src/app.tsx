@@ -39,6 +39,8 @@ function useFocus(): void {
     useEffect(() => {
         window.scrollTo(0, 0);
         document.querySelector<HTMLElement>("h1")?.focus({ preventScroll: true });
+        // On narrow screens the navigation is one line that scrolls.
+        document.querySelector(".main-nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
     }, [here]);
 }
 

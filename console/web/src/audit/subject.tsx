@@ -7,9 +7,14 @@ export type Item = Schemas["AuditBody"]["items"][number];
 
 /** Pages of aggregates by their ids. */
 const PAGES: Record<string, (id: string) => string> = {
-    campaign: id => to`/campaigns/${id}`,
-    device: id => to`/devices/${id}`,
-    firmware: id => to`/firmware/${id}`,
+    api_key: () => href("/settings", { tab: "API keys" }),
+    campaign: id => href(to`/campaigns/${id}`),
+    device: id => href(to`/devices/${id}`),
+    firmware: id => href(to`/firmware/${id}`),
+    group: id => href("/devices", { group: id }),
+    member: () => href("/settings", { tab: "Members" }),
+    registration_token: () => href("/settings", { tab: "Registration" }),
+    tenant: () => href("/settings"),
 };
 
 /** What people call the aggregate: for members and groups the id is a hash, the event has the name. */
@@ -26,7 +31,7 @@ export function Subject({ item }: { item: Item }) {
     return (
         <>
             <span class="muted">{words(item.aggregate)}</span>{" "}
-            {page ? <a href={href(page)} title={shown}>{short}</a> : <span title={shown}>{short}</span>}
+            {page ? <a href={page} title={shown}>{short}</a> : <span title={shown}>{short}</span>}
         </>
     );
 }

@@ -103,7 +103,7 @@ function Once({ issued, onClose }: { issued: Issued; onClose: () => void }) {
                 <>
                     <p class="notice warn"><span><span aria-hidden="true">! </span>Copy the token now: it is not shown again.</span></p>
                     <pre class="cli">{issued.token}</pre>
-                    <Copy text={issued.token} label="Copy the token" />
+                    <div class="buttons"><Copy text={issued.token} label="Copy the token" /></div>
                 </>
             ) : <p>The certificate counts from now on.</p>}
             {issued.mqtt && (

@@ -47,12 +47,7 @@ export function Ask({ title, verb = title, tone = "primary", request, hasReason 
                 {children(errors)}
                 {hasReason && <Field label="Reason" value={reason} onInput={setReason} hint="It is kept in the log." />}
                 {cli && <pre class="cli">{cli}</pre>}
-                {problem && (
-                    <div class="error" role="alert">
-                        <p>{sentence(problem)}</p>
-                        {problem.errors.length > 0 && <ul>{problem.errors.map(error => <li key={error.field}>{error.field}: {error.reason}</li>)}</ul>}
-                    </div>
-                )}
+                {problem && <p class="error" role="alert">{sentence(problem)}</p>}
                 <div class="buttons">
                     <button type="button" onClick={onClose}>Back</button>
                     <button class={tone} disabled={isBusy || !command}>{verb}</button>

@@ -6,7 +6,7 @@ import { Dialog } from "../parts/dialog.tsx";
 import { Field, Select } from "../parts/field.tsx";
 import { href, to } from "../router/location.ts";
 import { count, several, words } from "../time/format.ts";
-import { bulkRequest, IDS_MAX, joined, outcomeOf, type Bulk, type Chosen, type Outcome } from "./bulk_request.ts";
+import { bulkRequest, forecastRequest, IDS_MAX, joined, outcomeOf, type Bulk, type Chosen, type Outcome } from "./bulk_request.ts";
 import { groupNames, useGroups } from "./filter_bar.tsx";
 import { FirmwareSelect } from "./firmware_select.tsx";
 
@@ -73,7 +73,7 @@ export function BulkDialog({ bulk, chosen, says, onClose, onDone }: {
                 {bulk === "update" && <p class="muted">{"ids" in chosen ? "Each device gets an update of its own." : "They get a campaign without waves, which starts at once."}</p>}
                 <Field label="Reason" value={reason} onInput={setReason} hint="It is kept in the log." />
                 {isTooMany && <p class="error">At most {count(IDS_MAX[bulk])} devices at once.</p>}
-                <Forecast command={isTooMany ? null : command} />
+                <Forecast request={isTooMany || !command ? null : forecastRequest(bulk, chosen, command)} />
                 {problem && <p class="error" role="alert">{sentence(problem)}</p>}
                 <div class="buttons">
                     <button type="button" onClick={onClose}>Back</button>
@@ -94,14 +94,14 @@ function GroupSelect({ value, onChange }: { value: string; onChange: (id: string
 }
 
 /** What the service says would happen. */
-function Forecast({ command }: { command: Command | null }) {
+function Forecast({ request }: { request: { command: Command; isDryRun: boolean } | null }) {
     const [said, setSaid] = useState<string | null>(null);
-    const wanted = command && JSON.stringify(command);
+    const wanted = request && JSON.stringify(request);
     useEffect(() => {
         setSaid(null);
-        if (!command) return;
+        if (!request) return;
         let isWanted = true;
-        void tried(command, { dryRun: true }).then(answer => isWanted && setSaid(forecast(answer)));
+        void tried(request.command, { dryRun: request.isDryRun }).then(answer => isWanted && setSaid(forecast(answer)));
         return () => {
             isWanted = false;
         };
@@ -112,12 +112,12 @@ function Forecast({ command }: { command: Command | null }) {
 function forecast(answer: Record<string, unknown> | Problem): string {
     if (answer instanceof Problem) return `It would be refused: ${sentence(answer)}`;
     const outcome = outcomeOf(answer);
-    if (typeof answer.workflows_submitted === "number") {
+    if (typeof answer.devices === "number") {
         const excluded = Object.entries((answer.excluded ?? {}) as Record<string, number>).map(([why, number]) => `${count(number)} ${words(why)}`);
-        return `${several(answer.workflows_submitted, "device")} would be targeted${excluded.length > 0 ? `, of which are excluded: ${excluded.join(", ")}` : ""}.`;
+        return `${several(answer.devices, "device")} would be updated.${excluded.length > 0 ? ` Left out: ${excluded.join(", ")}.` : ""}`;
     }
     const refused = outcome.failedCount > 0 ? `, ${several(outcome.failedCount, "device")} would be refused: ${outcome.failed[0]?.id} (${outcome.failed[0]?.why})${outcome.failedCount > 1 ? " and others" : ""}` : "";
-    return `${several(outcome.succeeded, "device")} would be changed${refused}${outcome.nextAfter ? "; there are more after these" : ""}.`;
+    return `${several(outcome.changed ?? outcome.succeeded, "device")} would be changed${refused}${outcome.nextAfter ? "; there are more after these" : ""}.`;
 }
 
 function Done({ label, outcome, problem, onClose }: { label: string; outcome: Outcome; problem: Problem | null; onClose: () => void }) {
@@ -125,7 +125,7 @@ function Done({ label, outcome, problem, onClose }: { label: string; outcome: Ou
         <Dialog title={label} onClose={onClose}>
             {outcome.campaign
                 ? <p>The campaign was started. <a href={href(to`/campaigns/${outcome.campaign}`)}>Watch it</a></p>
-                : <p>{several(outcome.succeeded, "device")} done{outcome.failedCount > 0 ? `, ${several(outcome.failedCount, "device")} refused` : ""}.</p>}
+                : <p>{several(outcome.changed ?? outcome.succeeded, "device")} changed{outcome.failedCount > 0 ? `, ${several(outcome.failedCount, "device")} refused` : ""}.</p>}
             {problem && <p class="error" role="alert">It stopped there: {sentence(problem)}</p>}
             {outcome.failed.length > 0 && (
                 <ul class="refused">

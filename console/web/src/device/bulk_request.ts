@@ -34,8 +34,22 @@ export function bulkRequest(bulk: Bulk, chosen: Chosen, { firmware, group, until
     }
 }
 
+/** What to ask before: the preview of the campaign that an update by filters makes, or the command itself as a dry run. */
+export function forecastRequest(bulk: Bulk, chosen: Chosen, command: Command): { command: Command; isDryRun: boolean } {
+    if (bulk !== "update" || "ids" in chosen) return { command, isDryRun: true };
+    const { group, target_filters } = chosen.target;
+    const { firmware_id } = command.body as { firmware_id: string };
+    const body = {
+        name: "Forecast", firmware_id, deployment_strategy: "immediate",
+        ...(group ? { target_groups: [group] } : {}), ...(target_filters ? { target_filters } : {}),
+    };
+    return { command: { method: "POST", path: "/campaigns/preview", body }, isDryRun: false };
+}
+
 export interface Outcome {
     succeeded: number;
+    /** Of these, the ones that were not so before; null if the reply doesn't say. */
+    changed: number | null;
     failed: { id: string; why: string }[];
     /** More failed than are named. */
     failedCount: number;
@@ -54,6 +68,7 @@ export function outcomeOf(reply: Record<string, unknown>): Outcome {
     const failed = items.filter(item => item.error).map(item => ({ id: item.id ?? "?", why: item.error?.detail ?? "refused" }));
     return {
         succeeded: typeof reply.succeeded === "number" ? reply.succeeded : items.length - failed.length,
+        changed: typeof reply.changed === "number" ? reply.changed : null,
         failed,
         failedCount: typeof reply.failed === "number" ? reply.failed : failed.length,
         campaign: typeof reply.campaign_id === "string" ? reply.campaign_id : null,
@@ -66,6 +81,7 @@ export function joined(one: Outcome | null, next: Outcome): Outcome {
     if (!one) return next;
     return {
         succeeded: one.succeeded + next.succeeded,
+        changed: one.changed === null || next.changed === null ? null : one.changed + next.changed,
         failed: [...one.failed, ...next.failed],
         failedCount: one.failedCount + next.failedCount,
         campaign: next.campaign ?? one.campaign,

@@ -20,7 +20,7 @@ export function Edit({ device, onClose, onTaken }: FormProps) {
                     <div class="pair">
                         {EDITABLE.map(([name, label]) => (
                             <Field key={name} label={label} value={edited[name] ?? ""} error={errors[name]}
-                                onInput={value => setEdited({ ...edited, [name]: value })} />
+                                onInput={value => setEdited(before => ({ ...before, [name]: value }))} />
                         ))}
                     </div>
                     <Text label="Tags" value={tags} onInput={setTags} rows={4} hint="One a line: site: berlin" error={errors.tags} />

@@ -23,6 +23,11 @@ function set(name: string, value: string): void {
     setQuery({ [name]: value, cursor: null });
 }
 
+/** The value of a filter for people; what was typed is shown as it is. */
+function said(filter: Filter, value: string): string {
+    return filter.values ? (filter.called?.[value] ?? words(value)) : value;
+}
+
 export function Search({ value }: { value: string }) {
     return (
         <div class="device-search">
@@ -51,7 +56,7 @@ export function FilterBar({ filters }: { filters: Filters }) {
                     {chips.map(filter => (
                         <li key={filter.name}>
                             <button class="chip" onClick={() => set(filter.name, "")}>
-                                {filter.label}: {filter.name === "group" ? (names[filters.group ?? ""] ?? filters.group) : words(filters[filter.name] ?? "")}
+                                {filter.label}: {filter.name === "group" ? (names[filters.group ?? ""] ?? filters.group) : said(filter, filters[filter.name] ?? "")}
                                 <span aria-hidden="true"> ✕</span><span class="hidden"> remove</span>
                             </button>
                         </li>
@@ -65,9 +70,9 @@ export function FilterBar({ filters }: { filters: Filters }) {
 function One({ filter, value, groups }: { filter: Filter; value: string; groups: Record<string, string> }) {
     const options = filter.name === "group"
         ? Object.entries(groups).map(([id, label]) => ({ value: id, label }))
-        : filter.values?.map(one => ({ value: one, label: words(one) }));
+        : filter.values?.map(one => ({ value: one, label: filter.called?.[one] ?? words(one) }));
     if (options) {
-        return <Select label={filter.label} value={value} onChange={chosen => set(filter.name, chosen)} options={[{ value: "", label: "any" }, ...options]} />;
+        return <Select label={filter.label} value={value} onChange={chosen => set(filter.name, chosen)} options={[{ value: "", label: filter.called ? "–" : "any" }, ...options]} />;
     }
     return <Typed key={value} filter={filter} value={value} />;
 }

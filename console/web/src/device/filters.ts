@@ -4,8 +4,9 @@ export interface Filter {
     name: string;
     label: string;
     hint?: string;
-    /** The only values that it takes. */
+    /** The only values that it takes, and what they are called, if not by themselves. */
     values?: readonly string[];
+    called?: Record<string, string>;
     /** What the filter is called by commands for all devices that match; null if they know no such filter. */
     target: "group" | "device_model" | "device_type" | "hardware_version" | "firmware_version" | "tags" | null;
 }
@@ -22,7 +23,7 @@ export const FILTERS: readonly Filter[] = [
     { name: "owner", label: "Owner", target: null },
     { name: "sync_state", label: "Network server", values: ["pending", "synced", "failed", "not_applicable"], target: null },
     { name: "lorawan_dev_eui", label: "DevEUI", target: null },
-    { name: "include", label: "Also", values: ["deleted"], target: null },
+    { name: "include", label: "Also show", values: ["deleted"], called: { deleted: "decommissioned devices" }, target: null },
 ];
 
 /** Filters that are set, by name. */

@@ -2,7 +2,7 @@
 import { api, body } from "../api/client.ts";
 import { minPosition } from "../api/position.ts";
 import { anything, useResource } from "../api/resource.ts";
-import { Shown } from "../parts/states.tsx";
+import { Empty, Shown } from "../parts/states.tsx";
 import { href } from "../router/location.ts";
 import { count } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
@@ -11,7 +11,7 @@ export function Fleet() {
     const stats = useResource("stats", signal => body(api.GET("/stats", { signal, params: { query: minPosition() } })), anything);
     return (
         <Shown of={stats}>
-            {({ devices, updates, in_flight, as_of }) => (
+            {({ devices, updates, in_flight, as_of }) => devices.total === 0 ? <NoDevices /> : (
                 <section class="stack" aria-label="Fleet">
                     <div class="tiles">
                         <Tile number={devices.online} word="online" to={href("/devices", { status: "online" })} />
@@ -27,6 +27,15 @@ export function Fleet() {
                 </section>
             )}
         </Shown>
+    );
+}
+
+function NoDevices() {
+    return (
+        <Empty title="There is no device yet">
+            <p class="muted">Register one here, let devices register themselves with a token, or try it with some that are simulated:</p>
+            <pre class="cli">waybill simulate --register --devices 10</pre>
+        </Empty>
     );
 }
 

@@ -6,7 +6,7 @@ import { may } from "../session/session.ts";
 import { at } from "../time/clock.ts";
 import { Time } from "../time/time.tsx";
 import { DeviceActions } from "./actions.tsx";
-import { hasEnded } from "./phases.ts";
+import { hasEnded, hasEndedBadly } from "./phases.ts";
 import { deviceSentence } from "./sentence.ts";
 import { UpdateCard } from "./update_card.tsx";
 
@@ -19,14 +19,17 @@ export function Badges({ device }: { device: Device }) {
     );
 }
 
-export function Head({ device, update, events, reload }: {
+export function Head({ device, update, latest, events, reload }: {
     device: Device;
+    /** The live one. */
     update: Update | undefined;
+    /** The one that was ordered last. */
+    latest: Update | undefined;
     events: readonly HistoryItem[];
     reload: () => void;
 }) {
     const live = !at.value && update && (update.ordinal === device.current_update?.ordinal || !hasEnded(update.phase)) ? update : undefined;
-    const said = deviceSentence(device, live);
+    const said = deviceSentence(device, live, latest && hasEndedBadly(latest.phase) ? latest : undefined);
     return (
         <section class="stack" aria-label="State">
             <p class="sentence">{said}</p>

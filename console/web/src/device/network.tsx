@@ -103,7 +103,7 @@ function SetKeys({ id, onClose, onTaken }: { id: string; onClose: () => void; on
                 <>
                     {KEYS.map(([name, label]) => (
                         <Field key={name} label={label} type="password" autocomplete="off" value={filled[name] ?? ""} error={errors[name]}
-                            onInput={value => setFilled({ ...filled, [name]: value })} hint="32 hexadecimal digits" />
+                            onInput={value => setFilled(before => ({ ...before, [name]: value }))} hint="32 hexadecimal digits" />
                     ))}
                 </>
             )}

@@ -6,7 +6,7 @@ const WAY = ["queued", "dispatched", "accepted", "downloading", "verifying", "in
 /** Phases that only some updates have: shown if the update has been there. */
 const OPTIONAL: readonly string[] = ["staged", "activating", "rebooting"];
 /** Phases before the device has taken the update. */
-const WAITING: readonly string[] = ["queued", "waiting", "deferred"];
+export const WAITING: readonly string[] = ["queued", "waiting", "deferred"];
 /** Phases after which nothing more happens. */
 const ENDS: readonly string[] = ["confirmed", "failed", "rejected", "timed_out", "expired", "cancelled", "superseded", "regressed"];
 
@@ -17,6 +17,13 @@ export interface Step {
     at: string | null;
     /** Seconds that it took; for the present one none. */
     took: number | null;
+}
+
+/** Ends that somebody should know of. */
+const BAD_ENDS: readonly string[] = ["failed", "rejected", "timed_out", "expired", "regressed"];
+
+export function hasEndedBadly(phase: string): boolean {
+    return BAD_ENDS.includes(phase);
 }
 
 export function hasEnded(phase: string): boolean {

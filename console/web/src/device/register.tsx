@@ -8,7 +8,7 @@ import { splitTag, tagsOf } from "./filters.ts";
 export function Register({ onClose }: { onClose: () => void }) {
     const [filled, setFilled] = useState<Record<string, string>>({});
     const field = (name: string, label: string, errors: Record<string, string>, hint?: string) => (
-        <Field label={label} value={filled[name] ?? ""} hint={hint} error={errors[name]} onInput={value => setFilled({ ...filled, [name]: value })} />
+        <Field label={label} value={filled[name] ?? ""} hint={hint} error={errors[name]} onInput={value => setFilled(before => ({ ...before, [name]: value }))} />
     );
     const { tags = "", ...plain } = filled;
     const body: Record<string, unknown> = Object.fromEntries(Object.entries(plain).map(([name, value]) => [name, value.trim()]).filter(([, value]) => value !== ""));
@@ -35,7 +35,7 @@ export function Register({ onClose }: { onClose: () => void }) {
                             {field("device_profile_id", "Device profile", errors)}
                         </div>
                     </details>
-                    <Text label="Tags" rows={2} value={tags} hint="site:berlin, floor:2" error={errors.tags} onInput={value => setFilled({ ...filled, tags: value })} />
+                    <Text label="Tags" rows={2} value={tags} hint="site:berlin, floor:2" error={errors.tags} onInput={value => setFilled(before => ({ ...before, tags: value }))} />
                 </>
             )}
         </Ask>

@@ -7,7 +7,7 @@ import { Table, type Column } from "../parts/table.tsx";
 import { href, to } from "../router/location.ts";
 import { at } from "../time/clock.ts";
 import { Time } from "../time/time.tsx";
-import { hasEnded } from "./phases.ts";
+import { hasEnded, hasEndedBadly } from "./phases.ts";
 import { proofOf } from "./proof.ts";
 
 interface Row {
@@ -22,7 +22,11 @@ export function Running({ device, updates, events, areAll }: {
     /** Whether these are all events of the device. */
     areAll: boolean;
 }) {
-    const wanted = (component: string) => updates.find(update => update.component === component && !hasEnded(update.phase));
+    // The live update of a component, or its latest one if that ended badly.
+    const wanted = (component: string) => {
+        const own = updates.filter(update => update.component === component);
+        return own.find(update => !hasEnded(update.phase)) ?? own.slice(0, 1).find(update => hasEndedBadly(update.phase));
+    };
     const rows: Row[] = Object.entries(device.versions).map(([component, version]) => ({ component, version }));
     for (const update of updates) {
         if (!hasEnded(update.phase) && !rows.some(row => row.component === update.component)) rows.push({ component: update.component, version: null });

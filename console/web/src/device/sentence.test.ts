@@ -14,6 +14,11 @@ test("a device says what it runs and what happens to it", () => {
     assert.equal(deviceSentence(device({ current_update: { ordinal: 1, update_id: "d~1" } }), undefined), "It runs firmware 1.0.0. An update is under way.");
 });
 
+test("an update that failed doesn't look like success", () => {
+    const failed = { kind: "update", version: "2.1.0", phase: "failed", code: "install_failed" };
+    assert.equal(deviceSentence(device(), undefined, failed), "It runs firmware 1.0.0. Its latest update, to 2.1.0, failed: install failed.");
+});
+
 test("waits and codes are sentences, also those that aren't known", () => {
     assert.equal(sayWait("slot"), "Waits for its turn in the campaign.");
     assert.equal(sayWait("full_moon"), "Waits: full moon.");

@@ -4,19 +4,26 @@ import { words } from "../time/format.ts";
 
 type Live = Pick<Update, "version" | "phase" | "progress" | "kind" | "component">;
 
-export function deviceSentence(device: Device, live: Live | undefined): string {
+/** `failed` is the device's latest update if it ended badly. */
+export function deviceSentence(device: Device, live: Live | undefined, failed?: Pick<Update, "version" | "phase" | "code" | "kind">): string {
     const runs = runsWhat(device);
     if (device.lifecycle !== "active") return `It is ${words(device.lifecycle)}. ${runs}`;
     const held = device.held ? " It is held: no update reaches it." : "";
     if (live) return `${runs} ${doing(live)}${held}`;
     const rest = device.current_update ? " An update is under way." : device.waiting_updates.length > 0 ? " An update waits." : "";
-    return `${runs}${rest}${held}`;
+    return `${runs}${rest}${failed ? ` ${endedBadly(failed)}` : ""}${held}`;
 }
 
 function runsWhat(device: Device): string {
     const all = Object.entries(device.versions);
     if (all.length === 0) return "What it runs is not known.";
     return `It runs ${all.map(([component, version]) => `${component} ${version}`).join(", ")}.`;
+}
+
+const BAD: Record<string, string> = { regressed: "was taken back: the device fell back by itself", rejected: "was rejected", timed_out: "timed out", expired: "expired" };
+
+function endedBadly({ kind, version, phase, code }: Pick<Update, "version" | "phase" | "code" | "kind">): string {
+    return `Its latest ${kind}, to ${version}, ${BAD[phase] ?? words(phase)}${code ? `: ${sayCode(code)}` : ""}.`;
 }
 
 /** Phases that are no activity of the device. */

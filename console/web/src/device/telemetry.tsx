@@ -5,18 +5,19 @@ import { minPosition } from "../api/position.ts";
 import { of, useResource } from "../api/resource.ts";
 import type { Schemas } from "../api/types.ts";
 import { Select } from "../parts/field.tsx";
+import { Lines } from "../parts/lines.tsx";
 import { Empty, Shown } from "../parts/states.tsx";
 import { Table, type Column } from "../parts/table.tsx";
 import { query, setQuery } from "../router/location.ts";
-import { zone } from "../time/clock.ts";
 import { Time } from "../time/time.tsx";
-import { Plot } from "./plot.tsx";
-import { numericNames, series, type Measurement } from "./series.ts";
+import { numericNames, series, windows, withGaps, type Measurement } from "./series.ts";
 
 /** Messages of one page. */
 const PAGE_ROWS = 200;
-/** Most pages that are read for the plots: the rest isn't shown. */
-const PAGES_MAX = 10;
+/** When there are more, so many parts of the time are read, */
+const PARTS = 20;
+/** and so many messages of each. */
+const PART_ROWS = 100;
 /** Most measurements that are plotted at once. */
 const PLOTS_MAX = 6;
 
@@ -25,25 +26,21 @@ const RANGES = { "1": "last hour", "6": "last 6 hours", "24": "last day", "168":
 interface Measured {
     latest: Record<string, Schemas["ReadingBody"]>;
     items: Measurement[];
-    isCut: boolean;
+    /** Whether messages are left out. */
+    isThinned: boolean;
 }
 
+/** All messages of a short time; of a long one the first of each part, so that the plot reaches to its end. */
 async function read(id: string, hours: number, signal: AbortSignal): Promise<Measured> {
-    const from = new Date(Date.now() - hours * 3_600_000).toISOString();
-    const items: Measurement[] = [];
-    let cursor: string | undefined;
-    let latest: Measured["latest"] = {};
-    for (let n = 0; n < PAGES_MAX; n += 1) {
-        const page = await body(api.GET("/devices/{device_id}/telemetry", {
-            signal,
-            params: { path: { device_id: id }, query: { from, cursor, limit: PAGE_ROWS, ...minPosition() } },
-        }));
-        if (n === 0) latest = page.latest;
-        items.push(...page.items);
-        cursor = page.next_cursor ?? undefined;
-        if (!cursor) break;
-    }
-    return { latest, items, isCut: cursor !== undefined };
+    const now = Date.now();
+    const since = now - hours * 3_600_000;
+    const page = (query: { from: string; to?: string; limit: number }) =>
+        body(api.GET("/devices/{device_id}/telemetry", { signal, params: { path: { device_id: id }, query: { ...query, ...minPosition() } } }));
+    const first = await page({ from: new Date(since).toISOString(), limit: PAGE_ROWS });
+    if (!first.next_cursor) return { latest: first.latest, items: first.items, isThinned: false };
+    const begun = Date.parse(first.items[0]?.at ?? "") || since;
+    const parts = await Promise.all(windows(begun, now, PARTS).map(part => page({ ...part, limit: PART_ROWS })));
+    return { latest: first.latest, items: parts.flatMap(part => part.items), isThinned: parts.some(part => part.next_cursor) };
 }
 
 interface Row {
@@ -77,17 +74,22 @@ export function Telemetry({ id }: { id: string }) {
 function Measurements({ data }: { data: Measured }) {
     const rows = Object.entries(data.latest).map(([name, { value, at }]): Row => ({ name, value, at })).sort((one, other) => one.name.localeCompare(other.name));
     const names = useMemo(() => numericNames(data.latest).slice(0, PLOTS_MAX), [data]);
-    const [times, ...values] = useMemo(() => series(data.items, names), [data, names]);
+    const [times, values] = useMemo((): [number[], (number | null)[][]] => {
+        const [all, ...lines] = series(data.items, names);
+        return data.isThinned ? [all, lines] : withGaps(all, lines);
+    }, [data, names]);
     if (rows.length === 0) return <Empty title="The device has sent no measurement"><p class="muted">Measurements are kept for seven days.</p></Empty>;
     return (
         <>
-            {data.isCut && <p class="muted">Only the first {PAGES_MAX * PAGE_ROWS} messages of this time are plotted.</p>}
+            {data.isThinned && <p class="muted">There are more messages than are plotted: the first {PART_ROWS} of each of {PARTS} parts of the time.</p>}
             {data.items.length > 0 ? (
                 <div class="plots">
                     {names.map((name, n) => (
                         <section key={name} class="card stack" aria-label={name}>
                             <h2>{name}</h2>
-                            <Plot label={name} times={times} values={values[n] ?? []} isUtc={zone.value === "utc"} />
+                            {values[n]?.some(value => value !== null)
+                                ? <Lines label={`${name} over time`} times={times} lines={[{ name, values: values[n] ?? [] }]} />
+                                : <p class="muted">Nothing in this time.</p>}
                         </section>
                     ))}
                 </div>

@@ -9,7 +9,7 @@ import { may } from "../session/session.ts";
 import { now } from "../time/clock.ts";
 import { duration, words } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
-import { clocks, phaseTimes, steps, type Step } from "./phases.ts";
+import { clocks, phaseTimes, steps, WAITING, type Step } from "./phases.ts";
 import { fullSentence, sayCode, sayWait } from "./sentence.ts";
 
 const MARKS: Record<Step["state"], [icon: string, word: string]> = {
@@ -34,7 +34,7 @@ export function UpdateCard({ update, events, reload, isLive = false }: {
         <div class="card stack" aria-label={`${words(update.kind)} ${update.ordinal}`} role="group">
             <div class="wave-head">
                 <h2>
-                    {isLive ? "Under way" : `${words(update.kind)} ${update.ordinal}`}: {update.component} {update.from_version ?? "?"} <span aria-label="to">→</span>{" "}
+                    {isLive ? (WAITING.includes(update.phase) ? "Waits" : "Under way") : `${words(update.kind)} ${update.ordinal}`}: {update.component} {update.from_version ?? "?"} <span aria-label="to">→</span>{" "}
                     <a href={href(to`/firmware/${update.firmware_id}`)}>{update.version}</a>
                 </h2>
                 <span class="muted">attempt {update.attempt} of {update.max_attempts}</span>

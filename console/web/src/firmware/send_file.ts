@@ -51,6 +51,17 @@ export function sendFile({ file, metadata, signatures, reason, key, onProgress, 
     });
 }
 
+/** Asks whether the metadata is valid before a file is sent: with one byte in its place, so only what is said about fields counts. */
+export async function checkMetadata(metadata: Record<string, unknown>, reason: string): Promise<void> {
+    const { file_size, checksum_sha256, ...rest } = metadata;
+    const form = new FormData();
+    form.append("metadata", new Blob([JSON.stringify(rest)], { type: "application/json" }));
+    form.append("file", new Blob(["?"]), "check");
+    const parameters = new URLSearchParams({ dry_run: "true", ...(reason ? { reason } : {}) });
+    const response = await fetch(`/api/v1/firmware?${parameters}`, { method: "POST", body: form, credentials: "same-origin" }).catch(() => null);
+    if (response?.status === 422) throw problemOf(422, await response.json().catch(() => null));
+}
+
 function read(text: string): unknown {
     try {
         return JSON.parse(text);

@@ -52,7 +52,7 @@ function Details({ device, reload }: { device: DeviceBody; reload: () => void })
     const tab = openTab(tabs);
     return (
         <>
-            <Head device={device} update={current} events={events} reload={reload} />
+            <Head device={device} update={current} latest={updates[0]} events={events} reload={reload} />
             <Tabs tabs={tabs} label="Details" />
             {tab === "Overview" && (
                 <>

@@ -6,13 +6,16 @@ import { ApiKeys } from "../settings/api_keys.tsx";
 import { ChirpStack } from "../settings/chirpstack.tsx";
 import { Groups } from "../settings/groups.tsx";
 import { Members } from "../settings/members.tsx";
+import { Only } from "../settings/only.tsx";
 import { RegistrationTokens } from "../settings/registration_tokens.tsx";
 import { Sessions } from "../settings/sessions.tsx";
 import { Tenant } from "../settings/tenant.tsx";
 import { Tenants } from "../settings/tenants.tsx";
 import { TrustedKeys } from "../settings/trusted_keys.tsx";
 
-const TABS = ["Tenant", "Groups", "Members", "API keys", "Registration tokens", "Trusted keys", "ChirpStack", "Sessions"];
+const TABS = ["Tenant", "Groups", "Members", "API keys", "Registration", "Trusted keys", "ChirpStack", "Sessions"];
+
+const ADMINS = "Admins of the tenant";
 
 export function Settings(_: { params: Record<string, string> }) {
     const tabs = may("platform_admin") ? [...TABS, "Tenants"] : TABS;
@@ -22,11 +25,11 @@ export function Settings(_: { params: Record<string, string> }) {
             <Tabs tabs={tabs} label="Settings" />
             {shown === "Tenant" && <Tenant />}
             {shown === "Groups" && <Groups />}
-            {shown === "Members" && <Members />}
-            {shown === "API keys" && <ApiKeys />}
-            {shown === "Registration tokens" && <RegistrationTokens />}
+            {shown === "Members" && <Only role="admin" who={ADMINS}><Members /></Only>}
+            {shown === "API keys" && <Only role="admin" who={ADMINS}><ApiKeys /></Only>}
+            {shown === "Registration" && <Only role="admin" who={ADMINS}><RegistrationTokens /></Only>}
             {shown === "Trusted keys" && <TrustedKeys />}
-            {shown === "ChirpStack" && <ChirpStack />}
+            {shown === "ChirpStack" && <Only role="admin" who={ADMINS}><ChirpStack /></Only>}
             {shown === "Sessions" && <Sessions />}
             {shown === "Tenants" && <Tenants />}
         </Page>

@@ -5,7 +5,7 @@ import { type Problem, sentence } from "../api/problem.ts";
 import { newKey } from "../api/send.ts";
 import { FileInput } from "../firmware/file_input.tsx";
 import { Progress, type Sending } from "../firmware/progress.tsx";
-import { CANCELLED, sendFile, sha256, type Uploaded } from "../firmware/send_file.ts";
+import { CANCELLED, checkMetadata, sendFile, sha256, type Uploaded } from "../firmware/send_file.ts";
 import type { Part } from "../firmware/signature.ts";
 import { SignatureInput } from "../firmware/signature_input.tsx";
 import { EMPTY, fieldOf, metadata, type UploadForm } from "../firmware/upload_form.ts";
@@ -65,10 +65,12 @@ function Editor({ onDone }: { onDone: (uploaded: Uploaded) => void }) {
         cancel.current = new AbortController();
         setProblem(null);
         setSending({ sent: 0, whole: file.size, startedAt });
+        const sent = metadata(form, file.size, digest ?? null);
         try {
+            await checkMetadata(sent, reason);
             onDone(await sendFile({
-                file, signatures, reason, key: key.current, metadata: metadata(form, file.size, digest ?? null), signal: cancel.current.signal,
-                onProgress: (sent, whole) => setSending({ sent, whole, startedAt }),
+                file, signatures, reason, key: key.current, metadata: sent, signal: cancel.current.signal,
+                onProgress: (bytes, whole) => setSending({ sent: bytes, whole, startedAt }),
             }));
         } catch (thrown) {
             const failed = asProblem(thrown);

@@ -50,7 +50,11 @@ function Drawn({ times, lines, fromZero, width }: Omit<Required<Props>, "label">
     const known = lines.flatMap(line => line.values.filter(value => value !== null));
     const least = Math.min(...(fromZero ? [0] : []), ...known);
     const most = Math.max(...(fromZero ? [1] : []), ...known);
-    const [low, high] = least === most ? [least - 1, most + 1] : [least, most];
+    const [low, top] = least === most ? [least - 1, most + 1] : [least, most];
+    const marks = ticks(low, top, (HEIGHT - TOP - BOTTOM) / TICK_HEIGHT);
+    const step = (marks[1] ?? top) - (marks[0] ?? low);
+    // The highest tick is above the highest value.
+    const high = step > 0 ? Math.max(top, (marks.at(-1) ?? top) + (top > (marks.at(-1) ?? top) ? step : 0)) : top;
     const [first, last] = [times[0] ?? 0, times.at(-1) ?? 0];
     const x = (time: number): number => LEFT + ((time - first) / Math.max(1, last - first)) * (width - LEFT - RIGHT);
     const y = (value: number): number => HEIGHT - BOTTOM - ((value - low) / (high - low)) * (HEIGHT - TOP - BOTTOM);
@@ -61,7 +65,7 @@ function Drawn({ times, lines, fromZero, width }: Omit<Required<Props>, "label">
     };
     return (
         <svg width={width} height={HEIGHT} aria-hidden="true">
-            {ticks(low, high, (HEIGHT - TOP - BOTTOM) / TICK_HEIGHT).map(value => (
+            {ticks(low, high, marks.length).map(value => (
                 <g key={value}>
                     <line class="lines-grid" x1={LEFT} x2={width - RIGHT} y1={y(value)} y2={y(value)} />
                     <text class="lines-tick" x={LEFT - 8} y={y(value) + 4} text-anchor="end">{value}</text>
@@ -70,7 +74,7 @@ function Drawn({ times, lines, fromZero, width }: Omit<Required<Props>, "label">
             {timeTicks(first, last, width / TICK_WIDTH, offset).map(time => (
                 <g key={time}>
                     <line class="lines-grid" x1={x(time)} x2={x(time)} y1={TOP} y2={HEIGHT - BOTTOM} />
-                    <text class="lines-tick" x={x(time)} y={HEIGHT - 8} text-anchor="middle">{said(time)}</text>
+                    <text class="lines-tick" x={x(time)} y={HEIGHT - 8} text-anchor={x(time) > width - LEFT / 2 ? "end" : "middle"}>{said(time)}</text>
                 </g>
             ))}
             {lines.map((line, n) => (

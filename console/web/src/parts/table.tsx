@@ -42,7 +42,7 @@ function inPlaceOf<T>(order: readonly string[], known: ReadonlyMap<string, T>): 
 export function Table<T>({ caption, columns, rows, id }: Props<T>) {
     const { frame, shown, changed, show, settle } = useSteady(rows, id);
     return (
-        <div class="table-frame" ref={frame} tabIndex={0} role="region" aria-label={caption} onMouseLeave={() => changed > 0 && settle()}>
+        <div class="table-frame" ref={frame} tabIndex={0} role="group" aria-label={caption} onMouseLeave={() => changed > 0 && settle()}>
             {changed > 0 && <button class="pill" onClick={show}>{changed} changed – show</button>}
             <table class="rows">
                 <caption class="hidden">{caption}</caption>

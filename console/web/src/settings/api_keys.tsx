@@ -55,7 +55,7 @@ export function ApiKeys() {
                     keys.reload();
                 }} />
             )}
-            {secret && <Once title="The new API key" secret={secret.token} hint="Programs send it as `Authorization: Bearer …`." onClose={() => setSecret(null)} />}
+            {secret && <Once title="The new API key" secret={secret.token} hint={<>Programs send it in the header <code>Authorization: Bearer …</code></>} onClose={() => setSecret(null)} />}
         </div>
     );
 }

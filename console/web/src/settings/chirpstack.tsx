@@ -53,7 +53,6 @@ export function ChirpStack() {
                         {known ? <Known known={known} /> : !isOpen && (
                             <Empty title="The tenant has no connection to a ChirpStack">
                                 <p class="muted">With one, LoRaWAN devices get firmware over multicast, and their events come in.</p>
-                                {!may("admin") && <p class="muted">Admins of the tenant connect it.</p>}
                             </Empty>
                         )}
                         {mayChange && !isOpen && (
@@ -68,7 +67,7 @@ export function ChirpStack() {
                                 connection.reload();
                             }} />
                         )}
-                        {known && !isOpen && may("operator") && !at.value && <Import />}
+                        {known && mayChange && !isOpen && <Import />}
                     </>
                 )}
             </Shown>

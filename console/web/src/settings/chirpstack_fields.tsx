@@ -70,7 +70,7 @@ export function ChirpStackForm({ tenant, known, onClose, onDone }: Props) {
                 <p class={`notice ${check.result === "ok" ? "ok" : "bad"}`} role="status">
                     <span>
                         <span aria-hidden="true">{check.result === "ok" ? "✓ " : "✕ "}</span>
-                        {check.result === "ok" ? "ChirpStack answers and takes the key. Nothing is kept yet." : `${words(check.result)}: ${check.detail ?? ""}`}
+                        {check.result === "ok" ? "ChirpStack answers and takes the key. Nothing is kept yet." : `The check says “${words(check.result)}”. ${check.detail ?? ""}`}
                     </span>
                 </p>
             )}

@@ -1,8 +1,9 @@
 /** A secret that is shown once. */
+import type { ComponentChildren } from "preact";
 import { Copy } from "../parts/copy.tsx";
 import { Dialog } from "../parts/dialog.tsx";
 
-export function Once({ title, secret, hint, onClose }: { title: string; secret: string | null; hint: string; onClose: () => void }) {
+export function Once({ title, secret, hint, onClose }: { title: string; secret: string | null; hint: ComponentChildren; onClose: () => void }) {
     return (
         <Dialog title={title} onClose={onClose}>
             {secret ? (

@@ -41,11 +41,11 @@ export function RegistrationTokens() {
         { title: "Tags", cell: row => Object.entries(row.tags).map(([tag, value]) => `${tag}=${value}`).join(", ") || "–" },
         { title: "Until", cell: row => <Time at={row.expires_at} relative /> },
         { title: "By", cell: row => <>{row.created_by ?? "–"}, <Time at={row.created_at} relative /></> },
-        { title: "Actions", cell: row => row.status === "active" && may("operator") && <Ask action={revoke(row)} about={limits(row)} onDone={tokens.reload} /> },
+        { title: "Actions", cell: row => row.status === "active" && may("admin") && <Ask action={revoke(row)} about={limits(row)} onDone={tokens.reload} /> },
     ];
     return (
         <div class="stack">
-            {may("operator") && !at.value && <div class="buttons"><button class="primary" onClick={() => setOpen(true)}>Issue a token</button></div>}
+            {may("admin") && !at.value && <div class="buttons"><button class="primary" onClick={() => setOpen(true)}>Issue a token</button></div>}
             <Shown of={tokens}>
                 {list => list.items.length === 0 ? (
                     <Empty title="No device can register itself"><pre class="cli">waybill registration-token create --devices-max 100 --device-model MODEL</pre></Empty>
@@ -63,7 +63,7 @@ export function RegistrationTokens() {
                     tokens.reload();
                 }} />
             )}
-            {secret && <Once title="The new registration token" secret={secret.token} hint="Devices send it once, with `POST /api/v1/device-registrations`." onClose={() => setSecret(null)} />}
+            {secret && <Once title="The new registration token" secret={secret.token} hint={<>Devices send it once, with <code>POST /api/v1/device-registrations</code></>} onClose={() => setSecret(null)} />}
         </div>
     );
 }
