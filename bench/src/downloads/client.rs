@@ -20,7 +20,6 @@ const MIB: f64 = 1_048_576.0;
 pub(super) async fn rate(address: &str, path: &str, size: usize) -> Result<f64> {
     let began = Instant::now();
     try_join_all((0..CONNECTIONS).map(|_| one(address, path, size))).await?;
-    #[expect(clippy::cast_precision_loss, reason = "a rate")]
     let mib = (size * CONNECTIONS) as f64 / MIB;
     Ok(mib / began.elapsed().as_secs_f64())
 }

@@ -63,7 +63,7 @@ mod tests {
         let bytes: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
         let path = Path::from("a");
         store.put(&path, bytes.clone().into()).await.unwrap();
-        for range in [0..200_000, 0..1, 65_535..65_537, 199_999..200_000, 1_000..140_000] {
+        for range in [0..200_000_u64, 0..1, 65_535..65_537, 199_999..200_000, 1_000..140_000] {
             let options = GetOptions { range: Some(range.clone().into()), ..GetOptions::default() };
             let got = store.get_opts(&path, options).await.unwrap();
             let pieces: Vec<Bytes> = of(got).try_collect().await.unwrap();

@@ -35,7 +35,7 @@ pub fn describe() {
     throttle::metrics::describe();
 }
 
-const METRICS: [Metric; 6] = [
+const METRICS: [Metric; 7] = [
     Metric::Counter("waybill_http_requests_total", "Requests by method, route and status.", &[]),
     Metric::Histogram(
         "waybill_http_request_seconds",
@@ -47,6 +47,11 @@ const METRICS: [Metric; 6] = [
     Metric::Counter(
         "waybill_downloads_uncounted_total",
         "Downloads that are missing in the counts of their firmware.",
+        PLAIN,
+    ),
+    Metric::Counter(
+        "waybill_firmware_bytes_differ_total",
+        "Stored firmware that was read and isn't what was uploaded.",
         PLAIN,
     ),
 ];
