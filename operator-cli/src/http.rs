@@ -321,6 +321,9 @@ mod tests {
                 heads.push(String::from_utf8_lossy(&head[..read]).into_owned());
                 let answer = format!("HTTP/1.1 {answer}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
                 connection.write_all(answer.as_bytes()).await.unwrap();
+                connection.shutdown().await.unwrap();
+                // What is left unread would take the answer away from the client.
+                while connection.read(&mut head).await.is_ok_and(|read| read > 0) {}
             }
             heads
         });
