@@ -74,7 +74,7 @@ impl ReadModel for FleetModel {
     }
 
     fn version(&self) -> i32 {
-        12
+        13
     }
 
     fn tables(&self) -> Vec<&'static str> {
