@@ -69,7 +69,7 @@ async fn a_request_is_not_completed_with_a_key_that_was_revoked_meanwhile() {
 
 #[tokio::test]
 async fn nothing_is_kept_of_an_upload_into_a_tenant_that_was_closed_meanwhile() {
-    let api = Api::new();
+    let api = Api::with_config(|config| config.upload_silence_max = PATIENCE);
     let part = |name: &str| format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"f\"\r\n\r\n");
     let metadata = json!({"name": "F", "version": "2.0.0", "device_model": MODEL});
     let first = format!("{}{metadata}\r\n{}abc", part("metadata"), part("file"));
