@@ -15,7 +15,7 @@ use blocks::{Block, Language, Run};
 use place::Place;
 
 /// Documents with blocks, in the order in which they run: what one changes is there for the next.
-const DOCUMENTS: [&str; 14] = [
+const DOCUMENTS: [&str; 15] = [
     "README.md",
     "examples/README.md",
     "docs/campaigns.md",
@@ -26,6 +26,7 @@ const DOCUMENTS: [&str; 14] = [
     "docs/audit.md",
     "docs/device-protocol.md",
     "docs/firmware-signing.md",
+    "docs/firmware-stores.md",
     "docs/lorawan.md",
     "docs/security.md",
     "docs/bench.md",
