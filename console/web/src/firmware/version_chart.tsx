@@ -15,7 +15,7 @@ export function VersionChart({ times, lines, own }: { times: readonly number[]; 
                 {lines.map((line, n) => (
                     <li key={line.version}>
                         <svg class={`legend-line line-${n}`} viewBox="0 0 32 4" aria-hidden="true"><line x1="0" y1="2" x2="32" y2="2" /></svg>
-                        {line.version} <span class="muted small">{line.version === own ? "this firmware, " : ""}{DASHES[n]}, now {count(line.values.at(-1) ?? 0)}</span>
+                        {line.version} <span class="muted small">{line.version === own ? "this firmware, " : ""}{DASHES[n]}, last {count(line.values.at(-1) ?? 0)}</span>
                     </li>
                 ))}
             </ul>

@@ -13,7 +13,7 @@ import { Page } from "../layout/page.tsx";
 import { Badge } from "../parts/badge.tsx";
 import { Copy } from "../parts/copy.tsx";
 import { Facts } from "../parts/facts.tsx";
-import { Shown } from "../parts/states.tsx";
+import { Empty, Shown } from "../parts/states.tsx";
 import { openTab, Tabs } from "../parts/tabs.tsx";
 import { href } from "../router/location.ts";
 import { at } from "../time/clock.ts";
@@ -33,6 +33,15 @@ export function FirmwareDetail({ params }: { params: Record<string, string> }) {
             params: { path: { firmware_id: id }, query: moment ? { at_time: moment } : minPosition() },
         })), moment ? null : change => of("firmware", id)(change) || ofKind("campaign")(change));
     const data = firmware.data;
+    if (!data && firmware.problem?.status === 404) {
+        return (
+            <Page title="No such firmware" showsPast>
+                <Empty title={moment ? "There was no firmware with this id then" : "There is no firmware with this id"}>
+                    <a class="button" href={href("/firmware")}>All firmware</a>
+                </Empty>
+            </Page>
+        );
+    }
     const name = data ? `${data.name} ${data.version}` : "Firmware";
     return (
         <Page title={name} tabTitle={data && data.status !== "active" ? `${words(data.status)} · ${name}` : name} showsPast
