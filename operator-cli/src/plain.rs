@@ -93,7 +93,11 @@ impl Call<'_> {
             None if is_shown => SHOWN_ROWS,
             None => usize::MAX,
         };
-        let is_kept = format != Format::Ndjson && format != Format::Name && !(format.is_table() && !is_shown);
+        let is_kept = match format {
+            Format::Json | Format::Yaml => true,
+            Format::Table | Format::Wide => is_shown,
+            Format::Ndjson | Format::Name => false,
+        };
         let pages = self.endpoint.has("query", "limit").then_some(limit);
         let request = self.request()?;
         let mut items = Items::new(format, self.operation);
