@@ -43,7 +43,7 @@ impl Running {
         let output = tokio::time::timeout(RUN_MAX, self.child.wait_with_output()).await;
         let output = output.unwrap_or_else(|_| panic!("not within {RUN_MAX:?}")).unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        let out = self.out + &text(output.stdout);
+        let out = self.out + text(output.stdout).as_str();
         Ended { code: output.status.code().unwrap_or(-1), out, err: text(output.stderr) }
     }
 }
