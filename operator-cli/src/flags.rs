@@ -155,7 +155,7 @@ fn with_body(
     for field in fields.iter().filter(|field| !field.is_secret) {
         command = with_field(command, field, taken);
     }
-    if operation.id == "upload_firmware" { crate::upload::arguments(command) } else { command }
+    crate::upload::arguments(command, operation.id)
 }
 
 fn with_field(command: Command, field: &Field<'_>, taken: &mut Taken) -> Command {

@@ -83,6 +83,7 @@ impl Operation {
 pub(crate) const NOUNS: &[(&str, &str)] = &[
     ("device", "Devices: what they run, and commands to them"),
     ("firmware", "Firmware: upload, sign, follow and withdraw it"),
+    ("exposure", "Devices that a vulnerability or a component concerns"),
     ("campaign", "Campaigns: preview, start, watch and steer them"),
     ("update", "Updates of single devices"),
     ("rollback", "Rollbacks of single devices"),
@@ -112,6 +113,8 @@ pub(crate) const EXEMPT: &[(&str, &str)] = &[
     ("event_stream", "`waybill events` and `waybill campaign watch` read it"),
     ("event_socket", "the same messages as the stream, for browsers"),
     ("issue_stream_ticket", "for clients that can't set a header; the command line can"),
+    ("open_session", "for browsers; the command line shows its token itself"),
+    ("sign_in_ways", "for the page of a sign-in"),
     ("current_session", "of a browser's session; the command line has a token"),
     ("start_sign_in", "for browsers"),
     ("sign_in_callback", "for browsers, at the end of a sign-in"),

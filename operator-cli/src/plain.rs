@@ -63,10 +63,10 @@ impl Call<'_> {
             }
             Some(body) => {
                 let value = fields::body(self.matches, self.description, body)?;
-                if self.operation.id == "upload_firmware" {
-                    upload::payload(self.matches, &value)?
-                } else {
-                    Payload::Json(value)
+                match self.operation.id {
+                    upload::IMAGE => upload::payload(self.matches, &value)?,
+                    upload::DOCUMENT => upload::document(self.matches)?,
+                    _ => Payload::Json(value),
                 }
             }
         };

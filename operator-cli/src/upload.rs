@@ -1,4 +1,4 @@
-//! `waybill firmware upload`: a file with its metadata and signatures, sent piece by piece.
+//! `waybill firmware upload` and `add-document`: a file with what belongs to it, sent piece by piece.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +26,15 @@ const SIGNATURES_MAX: usize = 16;
 const SIGNATURES: [(&str, &str); 3] =
     [("signature", "signature"), ("minisign", "minisign"), ("cosign-bundle", "cosign_bundle")];
 
+/// Operations whose body is a file with further parts.
+pub(crate) const IMAGE: &str = "upload_firmware";
+pub(crate) const DOCUMENT: &str = "add_document";
+/// Texts beside a document: the flag, which is the part's name, and what it is.
+const OF_DOCUMENT: [(&str, &str); 2] = [
+    ("product", "Which product of a VEX the firmware is: a product id or a package URL of the document"),
+    ("replaces", "Id of the document in whose place it is to be"),
+];
+
 /// A multipart body: a head, the file, a tail.
 pub(crate) struct Upload {
     file: PathBuf,
@@ -36,10 +45,22 @@ pub(crate) struct Upload {
     progress: ProgressBar,
 }
 
-/// The arguments beside the fields of the metadata.
-pub(crate) fn arguments(command: Command) -> Command {
-    let file = Arg::new("image").value_name("FIRMWARE").required(true).value_parser(value_parser!(PathBuf));
-    let mut command = command.arg(file.help("The firmware"));
+/// The arguments of an operation beside its fields.
+pub(crate) fn arguments(command: Command, operation: &str) -> Command {
+    let file = |name| Arg::new("image").value_name(name).required(true).value_parser(value_parser!(PathBuf));
+    match operation {
+        IMAGE => with_signatures(command.arg(file("FIRMWARE").help("The firmware"))),
+        DOCUMENT => {
+            let command = command.arg(file("DOCUMENT").help("An SBOM, a VEX or a provenance, JSON"));
+            OF_DOCUMENT.iter().fold(command, |command, (flag, help)| {
+                command.arg(Arg::new(*flag).long(*flag).value_name("TEXT").help(*help))
+            })
+        }
+        _ => command,
+    }
+}
+
+fn with_signatures(mut command: Command) -> Command {
     for (flag, _) in SIGNATURES {
         let help = match flag {
             "signature" => "A file with what `waybill firmware sign` printed",
@@ -51,14 +72,8 @@ pub(crate) fn arguments(command: Command) -> Command {
     command
 }
 
-/// The request's payload.
+/// The payload of a firmware's upload.
 pub(crate) fn payload(matches: &ArgMatches, metadata: &Value) -> Result<Payload> {
-    let file = matches.get_one::<PathBuf>("image").cloned().unwrap_or_default();
-    let meta = std::fs::metadata(&file)
-        .map_err(|error| Failure::usage(format!("{} can't be read: {error}", file.display())))?;
-    if !meta.is_file() {
-        return Err(Failure::usage(format!("{} is no file", file.display())));
-    }
     let mut parts = vec![("metadata", metadata.to_string())];
     for (flag, part) in SIGNATURES {
         for file in matches.get_many::<String>(flag).into_iter().flatten() {
@@ -70,11 +85,29 @@ pub(crate) fn payload(matches: &ArgMatches, metadata: &Value) -> Result<Payload>
     if parts.len() > SIGNATURES_MAX + 1 {
         return Err(Failure::usage(format!("at most {SIGNATURES_MAX} signatures go with an upload")));
     }
-    Ok(Payload::Upload(Arc::new(Upload::new(file, meta.len(), &parts))))
+    with_file(matches, "file", &parts)
+}
+
+/// The payload of a document.
+pub(crate) fn document(matches: &ArgMatches) -> Result<Payload> {
+    let text = |(flag, _): (&'static str, _)| Some((flag, matches.get_one::<String>(flag)?.clone()));
+    let parts: Vec<(&str, String)> = OF_DOCUMENT.into_iter().filter_map(text).collect();
+    with_file(matches, "document", &parts)
+}
+
+/// `part`: the name of the part that the file is.
+fn with_file(matches: &ArgMatches, part: &str, parts: &[(&str, String)]) -> Result<Payload> {
+    let file = matches.get_one::<PathBuf>("image").cloned().unwrap_or_default();
+    let meta = std::fs::metadata(&file)
+        .map_err(|error| Failure::usage(format!("{} can't be read: {error}", file.display())))?;
+    if !meta.is_file() {
+        return Err(Failure::usage(format!("{} is no file", file.display())));
+    }
+    Ok(Payload::Upload(Arc::new(Upload::new(file, meta.len(), part, parts))))
 }
 
 impl Upload {
-    fn new(file: PathBuf, file_bytes: u64, parts: &[(&str, String)]) -> Self {
+    fn new(file: PathBuf, file_bytes: u64, part: &str, parts: &[(&str, String)]) -> Self {
         let boundary = format!("waybill-{:032x}", rand::random::<u128>());
         let mut head = String::new();
         for (name, text) in parts {
@@ -83,7 +116,7 @@ impl Upload {
             ));
         }
         head.push_str(&format!(
-            "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{}\"\r\nContent-Type: application/octet-stream\r\n\r\n",
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"{part}\"; filename=\"{}\"\r\nContent-Type: application/octet-stream\r\n\r\n",
             file_name(&file),
         ));
         let tail = format!("\r\n--{boundary}--\r\n");
@@ -142,7 +175,7 @@ mod tests {
         let file = std::env::temp_dir().join(format!("waybill-upload-{}", std::process::id()));
         let content = vec![7_u8; PIECE_BYTES + 5];
         std::fs::write(&file, &content).unwrap();
-        let upload = Upload::new(file.clone(), content.len() as u64, &[("metadata", "{}".to_owned())]);
+        let upload = Upload::new(file.clone(), content.len() as u64, "file", &[("metadata", "{}".to_owned())]);
         for _ in 0..2 {
             let body = upload.body().await.unwrap().collect().await.unwrap().to_bytes();
             assert_eq!(body.len() as u64, upload.length());

@@ -2,6 +2,7 @@
 
 mod browser;
 mod pages;
+mod webdriver;
 
 use reqwest::Method;
 use serde_json::json;

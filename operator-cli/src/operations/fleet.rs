@@ -24,6 +24,22 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("firmware", "downloads", "firmware_downloads")
         .list("day", &["day", "device_id", "started", "completed", "bytes"]),
     Operation::new("firmware", "history", "firmware_events").list("position", HISTORY),
+    Operation::new("firmware", "documents", "list_documents").rows(
+        "items",
+        "document_id",
+        &["document_id", "kind", "format", "entries", "size", "key", "filename"],
+    ),
+    Operation::new("firmware", "add-document", "add_document").named("document_id"),
+    Operation::new("firmware", "document", "get_document").shows(Shows::Text),
+    Operation::new("firmware", "delete-document", "remove_document").asks("Delete the document").named("id"),
+    Operation::new("exposure", "report", "exposure_report").rows(
+        "firmware",
+        "firmware_id",
+        &["firmware_id", "version", "device_model", "exposure", "devices", "component", "vex_status", "justification"],
+    ),
+    Operation::new("exposure", "devices", "exposed_devices")
+        .list("device_id", &["device_id", "device_model", "version", "component", "fix", "since"])
+        .wide(&["firmware_id"]),
     Operation::new("update", "list", "list_updates")
         .list("update_id", &["update_id", "kind", "phase", "from_version", "version", "attempt", "code", "campaign_id"])
         .wide(&["device_id", "firmware_id", "wait_reason", "queued_at", "ended_at", "message"]),

@@ -1,7 +1,7 @@
 //! Tables: aligned on a terminal, tab-separated in a pipe. What devices and people have written can't move the cursor or break a row.
 
-use terminal::measure_text_width;
 use serde_json::Value;
+use terminal::measure_text_width;
 
 use super::Format;
 use crate::failure::Result;

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use thirtyfour::LoggingPrefsLogLevel;
-use thirtyfour::prelude::*;
 use waybill::stack::{Process, Spawner, free_port};
 
+use super::webdriver::WebDriver;
 use crate::directory::Directory;
 use crate::world::POLL;
 
@@ -51,14 +50,9 @@ impl Browser {
             assert!(Instant::now() < deadline, "chromedriver doesn't start");
             tokio::time::sleep(POLL).await;
         }
-        let mut capabilities = DesiredCapabilities::chrome();
-        capabilities.set_binary(&chromium.display().to_string()).unwrap();
         let profile = format!("--user-data-dir={}", directory.path().join("profile").display());
-        for arg in ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars", &profile] {
-            capabilities.add_arg(arg).unwrap();
-        }
-        capabilities.set_browser_log_level(LoggingPrefsLogLevel::All).unwrap();
-        let driver = WebDriver::new(url, capabilities).await.unwrap();
+        let args = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars", &profile];
+        let driver = WebDriver::start(&url, &chromium, &args).await;
         let browser = Self { driver, base: base.to_owned(), axe: axe(), _chromedriver: process, directory };
         browser.is_wide(WIDTHS[0], HEIGHT).await;
         browser
@@ -66,13 +60,13 @@ impl Browser {
 
     /// Goes to a page of the console, as by typing its address.
     pub(crate) async fn opens(&self, path: &str) -> &Self {
-        self.driver.goto(format!("{}/console{path}", self.base)).await.unwrap();
+        self.driver.goto(&format!("{}/console{path}", self.base)).await;
         self
     }
 
     /// Runs a script of the test and returns what it returns.
     pub(crate) async fn asks(&self, script: &str) -> Value {
-        self.driver.execute(script, Vec::<Value>::new()).await.unwrap().json().clone()
+        self.driver.execute(script).await
     }
 
     /// What the page shows, with all blanks alike.
@@ -99,24 +93,14 @@ impl Browser {
             "//button[normalize-space()={0} and not(@disabled)]|//a[normalize-space()={0}]|//summary[normalize-space()={0}]",
             quoted(words)
         );
-        self.until(&format!("a button {words:?}"), async || match self.driver.find(By::XPath(path.as_str())).await {
-            Ok(element) => element.click().await.is_ok(),
-            Err(_) => false,
-        })
-        .await;
+        self.until(&format!("a button {words:?}"), async || self.clicked(&path).await).await;
         self
     }
 
     /// Clicks the button of the open dialog.
     pub(crate) async fn confirms(&self, words: &str) -> &Self {
         let path = format!("//dialog//button[normalize-space()={} and not(@disabled)]", quoted(words));
-        self.until(&format!("a button {words:?} in a dialog"), async || {
-            match self.driver.find(By::XPath(path.as_str())).await {
-                Ok(element) => element.click().await.is_ok(),
-                Err(_) => false,
-            }
-        })
-        .await;
+        self.until(&format!("a button {words:?} in a dialog"), async || self.clicked(&path).await).await;
         self
     }
 
@@ -124,13 +108,9 @@ impl Browser {
     pub(crate) async fn types(&self, label: &str, text: &str) -> &Self {
         let path = format!("//*[@id=//label[normalize-space()={}]/@for]", quoted(label));
         self.until(&format!("an input {label:?}"), async || {
-            match self.driver.find_all(By::XPath(path.as_str())).await {
-                Ok(found) => match found.last() {
-                    Some(input) => input.clear().await.is_ok() && input.send_keys(text).await.is_ok(),
-                    None => false,
-                },
-                Err(_) => false,
-            }
+            let found = self.driver.find_all(&path).await.unwrap_or_default();
+            let Some(input) = found.last() else { return false };
+            self.driver.clear(input).await.is_ok() && self.driver.send_keys(input, text).await.is_ok()
         })
         .await;
         self
@@ -141,17 +121,22 @@ impl Browser {
         let (label, words) = (quoted(label), quoted(words));
         let path =
             format!("//*[@id=//label[normalize-space()={label}]/@for]/option[contains(normalize-space(),{words})]");
-        self.until(&format!("an option {words}"), async || match self.driver.find(By::XPath(path.as_str())).await {
-            Ok(option) => option.click().await.is_ok(),
-            Err(_) => false,
-        })
-        .await;
+        self.until(&format!("an option {words}"), async || self.clicked(&path).await).await;
         self
+    }
+
+    /// Whether there is such an element, and it could be clicked.
+    async fn clicked(&self, xpath: &str) -> bool {
+        match self.driver.find_all(xpath).await.unwrap_or_default().first() {
+            Some(element) => self.driver.click(element).await.is_ok(),
+            None => false,
+        }
     }
 
     /// Presses keys where the focus is.
     pub(crate) async fn presses(&self, keys: &str) -> &Self {
-        self.driver.active_element().await.unwrap().send_keys(keys).await.unwrap();
+        let focused = self.driver.active_element().await;
+        self.driver.send_keys(&focused, keys).await.unwrap();
         self
     }
 
@@ -170,13 +155,13 @@ impl Browser {
 
     async fn is_wide(&self, width: u32, height: u32) {
         let screen = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
-        self.driver.cdp().send_raw("Emulation.setDeviceMetricsOverride", screen).await.unwrap();
+        self.driver.devtools("Emulation.setDeviceMetricsOverride", screen).await;
     }
 
     /// Shows the page in the colours of a theme.
     pub(crate) async fn prefers(&self, theme: &str) {
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": theme}]});
-        self.driver.cdp().send_raw("Emulation.setEmulatedMedia", features).await.unwrap();
+        self.driver.devtools("Emulation.setEmulatedMedia", features).await;
     }
 
     /// Keeps the whole page as a picture, at each of these widths. Fails if it is wider than the screen.
@@ -187,7 +172,8 @@ impl Browser {
             self.is_wide(width, height.clamp(HEIGHT.into(), SHOT_MAX) as u32).await;
             let surplus = self.asks("return document.documentElement.scrollWidth - innerWidth").await;
             std::fs::create_dir_all(shots()).unwrap();
-            self.driver.screenshot(&shots().join(format!("{name}-{width}.png"))).await.unwrap();
+            let picture = self.driver.screenshot().await;
+            std::fs::write(shots().join(format!("{name}-{width}.png")), picture).unwrap();
             assert!(
                 surplus.as_i64().is_some_and(|surplus| surplus <= 0) || name == "failed",
                 "{name} is {surplus} pixels wider than {width}"
@@ -208,13 +194,13 @@ impl Browser {
 
     /// Fails if axe finds anything on the page.
     pub(crate) async fn has_no_findings(&self, page: &str) {
-        self.driver.execute(self.axe.as_str(), Vec::<Value>::new()).await.unwrap();
+        self.driver.execute(&self.axe).await;
         let run = "const done = arguments[arguments.length - 1]; \
                    axe.run(document, {resultTypes: ['violations']}).then(found => done(found.violations.map(one => \
                    `${one.id}: ${one.help}: ${one.nodes.slice(0, 3).map(node => node.html + ' ' + node.any.map(check => check.message).join(' ')).join(' | ')}`)), \
                    error => done([String(error)]));";
-        let found = self.driver.execute_async(run, Vec::<Value>::new()).await.unwrap();
-        assert_eq!(*found.json(), json!([]), "axe on {page}");
+        let found = self.driver.execute_async(run).await;
+        assert_eq!(found, json!([]), "axe on {page}");
     }
 
     /// Waits until nothing on the page is loading.
@@ -226,8 +212,7 @@ impl Browser {
 
     /// Fails if the browser has written anything on its console but what is allowed.
     pub(crate) async fn console_is_quiet(&self, page: &str, allowed: &[&str]) {
-        let entries = self.driver.browser_log().await.unwrap();
-        let said: Vec<String> = entries.into_iter().map(|entry| entry.message).collect();
+        let said = self.driver.browser_log().await;
         let findings: Vec<&String> =
             said.iter().filter(|said| !allowed.iter().any(|known| said.contains(known))).collect();
         assert!(findings.is_empty(), "the browser's console on {page}: {findings:#?}");
@@ -235,7 +220,7 @@ impl Browser {
 
     /// Ends the browser.
     pub(crate) async fn ends(self) {
-        self.driver.clone().quit().await.unwrap();
+        self.driver.quit().await;
         drop(self.directory);
     }
 }
