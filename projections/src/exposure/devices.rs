@@ -88,16 +88,16 @@ macro_rules! exposed {
 pub(super) async fn count(tx: &mut ReadTx, query: &ExposureQuery, judged: &Judged) -> Result<ExposureCounts, DbError> {
     let verdicts = Verdicts::of(judged);
     let sql = format!(
-        "WITH {EXPOSED}, worst AS (SELECT device_id, max(severity) AS severity FROM exposed GROUP BY device_id),
-         fixed AS (
-           SELECT e.device_id FROM exposed e JOIN worst w ON w.device_id = e.device_id AND w.severity = e.severity
-           WHERE e.severity = $9 GROUP BY e.device_id HAVING bool_and(e.fix IS NOT NULL)
+        "WITH {EXPOSED}, worst AS (
+           SELECT device_id, max(severity) AS severity, bool_and(fix IS NOT NULL) FILTER (WHERE severity = $9) AS has_fix
+           FROM exposed GROUP BY device_id
          ), everybody AS (
            SELECT DISTINCT h.device_id FROM device_firmware_history h JOIN devices d ON d.device_id = h.device_id
            WHERE h.at <= $7 AND (NOT $8 OR d.lifecycle <> 'decommissioned')
          )
          SELECT severity, count(*) FROM worst GROUP BY severity
-         UNION ALL SELECT -1, count(*) FROM fixed UNION ALL SELECT -2, count(*) FROM everybody"
+         UNION ALL SELECT -1, count(*) FROM worst WHERE severity = $9 AND has_fix
+         UNION ALL SELECT -2, count(*) FROM everybody"
     );
     let rows: Vec<(i32, i64)> =
         exposed!(sqlx::query_as(&sql), verdicts, query).bind(Exposure::Affected as i32).fetch_all(&mut *tx.0).await?;
