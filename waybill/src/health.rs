@@ -174,18 +174,24 @@ fn secrets(checked: Result<SecretsCheck, SecretError>) -> Finding {
     Finding::new("secrets", status, detail)
 }
 
+/// What a trial of the stores found.
+struct Trial {
+    at: Instant,
+    findings: Vec<Finding>,
+}
+
 /// Whether firmware can be stored: tries to store an object in each store. What is found is reused for a while.
 pub(crate) fn of_stores(stores: FirmwareStore) -> HealthCheck {
-    let last: Arc<Mutex<Option<(Instant, Vec<Finding>)>>> = Arc::default();
+    let last: Arc<Mutex<Option<Trial>>> = Arc::default();
     Arc::new(move || {
         let (stores, last) = (stores.clone(), Arc::clone(&last));
         async move {
             let mut last = last.lock().await;
             match &*last {
-                Some((at, findings)) if at.elapsed() < STORES_INTERVAL => findings.clone(),
+                Some(Trial { at, findings }) if at.elapsed() < STORES_INTERVAL => findings.clone(),
                 _ => {
                     let findings = tried(&stores).await;
-                    *last = Some((Instant::now(), findings.clone()));
+                    *last = Some(Trial { at: Instant::now(), findings: findings.clone() });
                     findings
                 }
             }
