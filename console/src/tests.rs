@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
-
 use axum::body::Body;
 use axum::http::{Request, Response};
 use http_body_util::BodyExt;

@@ -194,7 +194,7 @@ async fn firmware_moves_to_a_container_of_azure_while_it_is_given_out() {
     let versions = async |query: &str| {
         let listed = api.get(&format!("/firmware{query}")).await.unwrap();
         let items = listed["items"].as_array().unwrap().clone();
-        assert!(items.iter().all(|item| item["created_by"] == "person:demo"), "{listed}");
+        assert!(items.iter().all(|item| item["created_by"] == "user:demo"), "{listed}");
         items.iter().map(|item| item["version"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(versions("").await, ["3.0.0", "2.0.0"], "the newest first");
