@@ -62,7 +62,7 @@ fn invalid_settings_are_refused_before_any_connection() {
         (&["--tls-cert", "missing.pem", "--tls-key", "missing.pem"], "WAYBILL_TLS_CERT: missing.pem can't be read"),
         (&["--database-url", "mysql//x"], "WAYBILL_DATABASE_URL"),
         (&["--http-listen", &taken], "can't be used for HTTP"),
-        (&["--data-dir", &file], "can't be made"),
+        (&["--data-dir", &file], "Not a directory"),
         (&["--stream-replicas", "0"], "--stream-replicas"),
         (&["--log-level", "loud"], "info,mqtt_bridge=debug"),
         (&["--otlp-endpoint", "grpc://collector:4317"], "must begin with http://"),
