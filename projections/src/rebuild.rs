@@ -2,6 +2,7 @@
 //! the old ones in one transaction.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use event_store::Log;
 use sqlx::{Executor as _, PgConnection, Postgres, Row as _, Transaction};
@@ -12,6 +13,10 @@ use crate::read_model::ReadModel;
 use crate::replay::{Replay, unavailable};
 use crate::runner::statistics::analyze;
 
+/// How often it is tried to swap the tables.
+const SWITCHES_MAX: u32 = 5;
+/// Pause before the next try.
+const SWITCH_PAUSE: Duration = Duration::from_secs(1);
 /// The schema of the live tables.
 const PUBLIC: &str = "public";
 
@@ -32,17 +37,32 @@ pub async fn rebuild(
     for table in model.tables() {
         analyze(db, &format!("{schema}.{table}")).await?;
     }
-    // The last stretch is short: the swap locks the checkpoint, so the live projector waits meanwhile.
-    let mut tx = db.pool().begin().await?;
-    crate::db::work_at_length(&mut *tx).await?;
-    sqlx::query("SELECT position FROM projection_checkpoints WHERE name = $1 FOR UPDATE")
-        .bind(name)
-        .execute(&mut *tx)
-        .await?;
-    let position = replay.run(&mut progress).await?;
-    switch(&mut tx, model, &schema, position, incarnation_ms).await?;
-    replay.park(&mut tx).await?;
-    tx.commit().await?;
+    let mut switches = 0;
+    let position = loop {
+        // The last stretch is short: the swap locks the checkpoint, so the live projector waits meanwhile.
+        let mut tx = db.pool().begin().await?;
+        crate::db::work_at_length(&mut *tx).await?;
+        sqlx::query("SELECT position FROM projection_checkpoints WHERE name = $1 FOR UPDATE")
+            .bind(name)
+            .execute(&mut *tx)
+            .await?;
+        let position = replay.run(&mut progress).await?;
+        switches += 1;
+        match switch(&mut tx, model, &schema, position, incarnation_ms).await {
+            // A query of several tables can hold one and wait for another: PostgreSQL ends the query or the swap.
+            Err(error) if error.is_unavailable() && switches < SWITCHES_MAX => {
+                tracing::info!(%error, "The tables can't be swapped now. It is tried again.");
+                tx.rollback().await?;
+                tokio::time::sleep(SWITCH_PAUSE).await;
+            }
+            switched => {
+                switched?;
+                replay.park(&mut tx).await?;
+                tx.commit().await?;
+                break position;
+            }
+        }
+    };
     drop_schema(db, &schema).await?;
     Ok(position)
 }

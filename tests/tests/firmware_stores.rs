@@ -100,7 +100,7 @@ async fn firmware_is_kept_in_a_bucket_of_s3() {
     moto.has_uploads(0).await;
     moto.has(&world, std::slice::from_ref(&name)).await;
     let half = HalfUpload::begin(&api, "3.0.0", random(SIZE)).await;
-    moto.has_uploads(1).await;
+    moto.has_a_marked_upload().await;
     world.kill_waybill();
     half.breaks_off();
     assert_eq!(moto.uploads().await, 1, "kill -9 leaves it");

@@ -167,6 +167,40 @@ async fn projections_name_an_unavailable_database_and_wait_for_it() {
     assert!(tasks.shutdown(PATIENCE).await);
 }
 
+/// Waits until somebody waits for a table.
+async fn is_waited_for(admin: &sqlx::PgPool, table: &str) {
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = $1::regclass";
+    let count = async || sqlx::query_scalar::<_, i64>(waiting).bind(table).fetch_one(admin).await.unwrap();
+    until(&format!("somebody waits for {table}"), count, |count| *count > 0).await;
+}
+
+/// A query holds a table that the rebuild swaps late, and waits for one that it has swapped already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_that_meets_a_query_half_way_swaps_the_tables_again() {
+    let world = World::start().await;
+    world.register("d-1").await;
+    world.settles().await;
+    let admin = world.admin().await;
+    let mut query = admin.begin().await.unwrap();
+    // PostgreSQL ends the one that finds the circle: the rebuild.
+    query.execute("SET LOCAL deadlock_timeout = '1h'; LOCK TABLE devices IN ACCESS SHARE MODE").await.unwrap();
+    let mut between = admin.begin().await.unwrap();
+    between.execute("LOCK TABLE registration_tokens IN ACCESS SHARE MODE").await.unwrap();
+    let (db, log) = (world.db.clone(), world.log.clone());
+    let rebuild = tokio::spawn(async move { projections::rebuild(&db, log, projections::FLEET, |_, _| {}).await });
+    is_waited_for(&admin, "registration_tokens").await;
+    let query = tokio::spawn(async move {
+        query.execute("LOCK TABLE tenants IN ACCESS SHARE MODE").await.unwrap();
+        query.commit().await.unwrap();
+    });
+    is_waited_for(&admin, "tenants").await;
+    between.commit().await.unwrap();
+    tokio::time::timeout(PATIENCE, query).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, rebuild).await.unwrap().unwrap().unwrap();
+    let mut tx = world.db.read(&world.tenant).await.unwrap();
+    assert!(devices::get(&mut tx, &world.tenant, "d-1").await.unwrap().is_some());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_rebuild_at_the_same_time_fails_and_names_the_first() {
     let world = World::start().await;

@@ -79,6 +79,16 @@ impl Moto {
         }
     }
 
+    /// Waits until an upload has begun, and its marker, by which it is found after a kill, is there.
+    pub(super) async fn has_a_marked_upload(&self) {
+        self.has_uploads(1).await;
+        let deadline = Instant::now() + PATIENCE;
+        while !self.text("?list-type=2").await.contains("_uploads/") {
+            assert!(Instant::now() < deadline, "the upload has no marker");
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     /// Waits until these objects are all that the bucket has, but for trials of the store.
     pub(super) async fn has(&self, world: &World, names: &[String]) {
         world
