@@ -155,7 +155,15 @@ impl Day {
     async fn jumps_with_the_palette(&self) {
         let browser = &self.browser;
         browser.opens("/health").await.sees("live").await.presses("/").await;
-        browser.sees("Search or jump").await.presses("d-7").await.sees("Device d-7").await.presses("\u{e007}").await;
+        browser
+            .has_the_focus_in_an_input()
+            .await
+            .presses("d-7")
+            .await
+            .sees("Device d-7")
+            .await
+            .presses("\u{e007}")
+            .await;
         browser
             .until("the device's page", async || {
                 browser.asks("return location.pathname").await == "/console/devices/d-7"

@@ -135,8 +135,18 @@ impl Browser {
 
     /// Presses keys where the focus is.
     pub(crate) async fn presses(&self, keys: &str) -> &Self {
-        let focused = self.driver.active_element().await;
-        self.driver.send_keys(&focused, keys).await.unwrap();
+        self.until(&format!("somewhere to press {keys:?}"), async || {
+            let focused = self.driver.active_element().await;
+            self.driver.send_keys(&focused, keys).await.is_ok()
+        })
+        .await;
+        self
+    }
+
+    /// Waits until an input has the focus.
+    pub(crate) async fn has_the_focus_in_an_input(&self) -> &Self {
+        let script = "return document.activeElement instanceof HTMLInputElement";
+        self.until("an input with the focus", async || self.asks(script).await == true).await;
         self
     }
 

@@ -32,7 +32,7 @@ impl Day {
     pub(super) async fn searches_the_audit(&self) {
         let browser = &self.browser;
         browser.opens("/audit").await.sees("Update confirmed").await;
-        browser.types("Actor", "user:olga").await.types("Types of events", "campaign.planning_started").await;
+        browser.types("Actor", "user:olga").await.types("Types of events", "campaign.planning_started\u{e007}").await;
         browser.sees_no("Update confirmed").await.sees("Planning began").await.sees("quarterly").await;
         browser.clicks("Planning began").await.sees("Event #").await.sees("Reason quarterly").await;
     }

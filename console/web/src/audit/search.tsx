@@ -17,11 +17,11 @@ export function Search() {
             <Field label="Actor" type="search" value={given("actor")} placeholder="user:ann" onInput={value => change({ actor: value })} />
             <Select label="About" value={kind} options={[{ value: "", label: "anything" }, ...AGGREGATES.map(value => ({ value, label: words(value) }))]}
                 onChange={value => change({ aggregate: join(value, id) })} />
-            {kind !== "" && <Field label="Its id" type="search" value={id} onInput={value => change({ aggregate: join(kind, value) })} />}
-            <Field label="Types of events" type="search" value={given("type")} placeholder="update.failed" onInput={value => change({ type: value })} />
+            {kind !== "" && <Field label="Its id" type="search" isFinished value={id} onInput={value => change({ aggregate: join(kind, value) })} />}
+            <Field label="Types of events" type="search" isFinished value={given("type")} placeholder="update.failed" onInput={value => change({ type: value })} />
             <Field label={`From (${shownZone})`} type="datetime-local" value={inputTime(given("from"), offset(given("from")))} onInput={value => typed("from", value)} />
             <Field label={`To (${shownZone})`} type="datetime-local" value={inputTime(given("to"), offset(given("to")))} onInput={value => typed("to", value)} />
-            <Field label="Correlation" type="search" value={given("correlation_id")} onInput={value => change({ correlation_id: value })} />
+            <Field label="Correlation" type="search" isFinished value={given("correlation_id")} onInput={value => change({ correlation_id: value })} />
             <Select label="Order" value={given("order")} options={[{ value: "", label: "newest first" }, { value: "asc", label: "oldest first" }]}
                 onChange={value => change({ order: value })} />
         </form>

@@ -1,5 +1,5 @@
 /** Inputs of forms, each with its label, and with what the service says about its value. */
-import { useId } from "preact/hooks";
+import { useEffect, useId, useState } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 
 interface Common {
@@ -11,6 +11,8 @@ interface Common {
 interface FieldProps extends Common {
     value: string;
     onInput: (value: string) => void;
+    /** Only a finished value counts, after Enter or in another field: the service refuses its beginning. */
+    isFinished?: boolean;
     type?: "text" | "password" | "number" | "search" | "datetime-local" | "date";
     required?: boolean;
     autocomplete?: "on" | "off";
@@ -20,13 +22,16 @@ interface FieldProps extends Common {
     list?: string;
 }
 
-export function Field({ label, hint, error, value, onInput, type = "text", ...rest }: FieldProps) {
+export function Field({ label, hint, error, value, onInput, isFinished = false, type = "text", ...rest }: FieldProps) {
     const id = useId();
+    const [draft, setDraft] = useState(value);
+    useEffect(() => setDraft(value), [value]);
     return (
         <div class="field">
             <label for={id}>{label}</label>
-            <input id={id} type={type as "text"} value={value} spellcheck={false} aria-describedby={`${id}-hint`} aria-invalid={error ? true : undefined}
-                onInput={event => onInput(event.currentTarget.value)} {...rest} />
+            <input id={id} type={type as "text"} value={isFinished ? draft : value} spellcheck={false} aria-describedby={`${id}-hint`} aria-invalid={error ? true : undefined}
+                onInput={event => (isFinished ? setDraft : onInput)(event.currentTarget.value)}
+                onChange={event => isFinished && onInput(event.currentTarget.value)} {...rest} />
             <Said id={`${id}-hint`} hint={hint} error={error} />
         </div>
     );
