@@ -186,17 +186,18 @@ async fn a_rebuild_that_meets_a_query_half_way_swaps_the_tables_again() {
     query.execute("SET LOCAL deadlock_timeout = '1h'; LOCK TABLE devices IN ACCESS SHARE MODE").await.unwrap();
     let mut between = admin.begin().await.unwrap();
     between.execute("LOCK TABLE registration_tokens IN ACCESS SHARE MODE").await.unwrap();
-    let (db, log) = (world.db.clone(), world.log.clone());
-    let rebuild = tokio::spawn(async move { projections::rebuild(&db, log, projections::FLEET, |_, _| {}).await });
-    is_waited_for(&admin, "registration_tokens").await;
-    let query = tokio::spawn(async move {
+    let rebuild = projections::rebuild(&world.db, world.log.clone(), projections::FLEET, |_, _| {});
+    let asks = async {
+        is_waited_for(&admin, "registration_tokens").await;
         query.execute("LOCK TABLE tenants IN ACCESS SHARE MODE").await.unwrap();
         query.commit().await.unwrap();
-    });
-    is_waited_for(&admin, "tenants").await;
-    between.commit().await.unwrap();
-    tokio::time::timeout(PATIENCE, query).await.unwrap().unwrap();
-    tokio::time::timeout(PATIENCE, rebuild).await.unwrap().unwrap().unwrap();
+    };
+    let gives_way = async {
+        is_waited_for(&admin, "tenants").await;
+        between.commit().await.unwrap();
+    };
+    let all = async { tokio::join!(rebuild, asks, gives_way) };
+    tokio::time::timeout(PATIENCE, all).await.unwrap().0.unwrap();
     let mut tx = world.db.read(&world.tenant).await.unwrap();
     assert!(devices::get(&mut tx, &world.tenant, "d-1").await.unwrap().is_some());
 }
