@@ -238,6 +238,9 @@ impl Decider for Device {
             (Lifecycle::Active | Lifecycle::Decommissioned, C::CancelGranted { request, grant }) => {
                 self.cancel_granted(now, request, *grant)
             }
+            (Lifecycle::Active, C::WithdrawGranted { request, grant }) => self.withdraw_granted(now, request, *grant),
+            // The update ends at once.
+            (Lifecycle::Decommissioned, C::WithdrawGranted { request, grant }) => self.grant_slot(now, request, *grant),
             (Lifecycle::Active | Lifecycle::Decommissioned, C::Network { wanted }) => self.decide_network(wanted),
             (Lifecycle::Decommissioned, C::Decommission) => Ok(vec![]),
             (Lifecycle::Decommissioned, _) => Err(Rejection::DeviceDecommissioned),

@@ -44,13 +44,13 @@ impl<T: Copy + Add<Output = T>> PerTransport<T> {
 }
 
 impl PerTransport<u32> {
-    /// So many of the devices, where `lorawan` of them are LoRaWAN devices.
+    /// `total` devices, of which `lorawan` are LoRaWAN devices.
     pub fn of_total(total: u32, lorawan: u32) -> Self {
         Self { mqtt: total.saturating_sub(lorawan), lorawan }
     }
 }
 
-/// The transport that a device counts with, as plans and grants note it.
+/// The transport that a device counts with in plans and grants.
 pub fn counted_as(lorawan: bool) -> Transport {
     if lorawan { Transport::Lorawan } else { Transport::Mqtt }
 }

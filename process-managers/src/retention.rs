@@ -1,4 +1,4 @@
-//! Removes what tenants keep for a time and have kept long enough: logs of updates, downloads of single devices, measurements.
+//! Removes what tenants have kept for the time that they set: logs of updates, downloads of single devices, measurements.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;

@@ -200,6 +200,7 @@ async fn carry_out(
             let devices = rollout::withdrawable(&context.db, &row.tenant, &row.campaign, TAKEN_BACK_MAX).await?;
             let campaign = causes::campaign(context, row, view.campaign_version).await?;
             tell(context, row, &campaign, devices, DeviceCommand::Withdraw { campaign: row.campaign }).await?;
+            slots::withdraw(context, row, view).await?;
         }
         RolloutStep::CancelUpdates => {
             let what = taken_back(view);

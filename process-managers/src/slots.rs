@@ -187,12 +187,41 @@ pub(crate) async fn take_back(
     let mut unseen = rollout::unanswered_grants(db, &row.tenant, &row.campaign, Unanswered::All, limit).await?;
     unseen.retain(|unseen| what == CancelScope::Everything || unseen.back_to.is_none());
     let count = unseen.len();
-    let commands = unseen.into_iter().map(|unseen| {
+    let cancel = |request, grant| DeviceCommand::CancelGranted { request, grant };
+    give_back(context, row, view, campaign, unseen, "take_back", cancel).await?;
+    Ok(count)
+}
+
+/// Takes back grants that devices haven't answered, for a campaign that is paused or kept back: their updates wait for another grant.
+pub(crate) async fn withdraw(context: &Context, row: &WorkRow, view: &View) -> Result<(), ReconcileError> {
+    let (db, limit) = (&context.db, CARRIED_AGAIN_MAX);
+    let mut unseen = rollout::unanswered_grants(db, &row.tenant, &row.campaign, Unanswered::All, limit).await?;
+    // Grants of updates from before a rollback are cancelled.
+    unseen.retain(|unseen| unseen.back_to.is_some() == view.rollout.rollback.is_some());
+    if unseen.is_empty() {
+        return Ok(());
+    }
+    let Some(campaign) = as_seen(context, row, view).await? else { return Ok(()) };
+    let withdraw = |request, grant| DeviceCommand::WithdrawGranted { request, grant };
+    give_back(context, row, view, &campaign, unseen, "withdraw_granted", withdraw).await
+}
+
+/// Sends each device a command by which it gives its slot back. `name` is a part of the ids of the commands.
+async fn give_back(
+    context: &Context,
+    row: &WorkRow,
+    view: &View,
+    campaign: &Loaded<Campaign>,
+    grants: Vec<UnansweredGrant>,
+    name: &str,
+    command_of: fn(Box<UpdateRequest>, Grant) -> DeviceCommand,
+) -> Result<(), ReconcileError> {
+    let commands = grants.into_iter().map(|unseen| {
         let request = Box::new(request_for(context, view, &unseen));
         let grant = device_grant(row, view, &unseen);
         let UnansweredGrant { slot, number, .. } = unseen;
-        let command = DeviceCommand::CancelGranted { request, grant };
-        let parts = ["take_back", &row.campaign.to_string(), slot.device.as_str(), &number.to_string()];
+        let command = command_of(request, grant);
+        let parts = [name, &row.campaign.to_string(), slot.device.as_str(), &number.to_string()];
         let request = Request {
             correlation_id: causes::correlation_id(campaign),
             cause: causes::of_stop(campaign),
@@ -200,8 +229,7 @@ pub(crate) async fn take_back(
         };
         send(context, row, slot, request).boxed()
     });
-    reconciler::run_bounded(commands.collect(), IN_FLIGHT_MAX).await?;
-    Ok(count)
+    reconciler::run_bounded(commands.collect(), IN_FLIGHT_MAX).await
 }
 
 async fn send(

@@ -1,7 +1,7 @@
-//! Tables `document_contents`, `document_components` and `document_statements`: what stands in the stored documents of firmware.
+//! Tables `document_contents`, `document_components` and `document_statements`: the contents of the stored documents of firmware.
 //!
-//! Their rows follow from the bytes of the documents, not from events, so they are no read model. What is missing is found by [`unread`] and
-//! read again; what belongs to no firmware any more is removed by [`remove_stray`].
+//! Their rows follow from the bytes of the documents, not from events, so they are no read model. [`unread`] finds documents without rows, so
+//! that they are read again. [`remove_stray`] removes rows of documents that no firmware has.
 
 use documents::{Component, Content, Statement};
 use domain::firmware::FirmwareDocument;
@@ -14,7 +14,7 @@ use crate::row::parse;
 
 /// Most rows in one statement.
 const STATEMENT_ROWS_MAX: usize = 10_000;
-/// How long rows without a firmware are kept, in minutes: the event that names the document may be about to come.
+/// How long rows without a firmware are kept, in minutes: the event that names the document may not be projected yet.
 const STRAY_MINUTES: i32 = 10;
 /// Most documents whose rows one call removes.
 const STRAY_MAX: i64 = 100;
@@ -29,7 +29,7 @@ pub struct Unread {
     pub document: FirmwareDocument,
 }
 
-/// Stores what a document says, in place of what is there.
+/// Stores the contents of a document, and replaces those that are there.
 pub async fn store(db: &Db, tenant: &TenantId, document: DocumentId, content: &Content) -> Result<(), DbError> {
     let mut tx = db.write("public").await?;
     let (tenant, document) = (tenant.as_str(), document.to_string());
@@ -51,7 +51,7 @@ pub async fn store(db: &Db, tenant: &TenantId, document: DocumentId, content: &C
     Ok(tx.commit().await?)
 }
 
-/// Removes what a document says.
+/// Removes the contents of a document.
 pub async fn forget(db: &Db, tenant: &TenantId, document: DocumentId) -> Result<(), DbError> {
     let mut tx = db.write("public").await?;
     remove(&mut tx, tenant.as_str(), &document.to_string()).await?;
@@ -121,7 +121,7 @@ async fn insert_statements(
     Ok(statements.len())
 }
 
-/// Documents that have not been read, some of them at random: one that can't be read must not keep back the others.
+/// Documents of all tenants that have not been read, in random order: those that can't be read must not keep back the others.
 pub async fn unread(db: &Db, limit: usize) -> Result<Vec<Unread>, DbError> {
     let mut tx = db.read_all().await?;
     let rows: Vec<(String, String, String, serde_json::Value)> = sqlx::query_as(
@@ -150,7 +150,7 @@ pub async fn unread(db: &Db, limit: usize) -> Result<Vec<Unread>, DbError> {
     rows.into_iter().map(read).collect()
 }
 
-/// Removes what documents say that no firmware has any more.
+/// Removes the contents of documents that no firmware has.
 pub async fn remove_stray(db: &Db) -> Result<(), DbError> {
     let mut tx = db.read_all().await?;
     let stray: Vec<(String, String)> = sqlx::query_as(

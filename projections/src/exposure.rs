@@ -1,6 +1,7 @@
-//! Which devices a vulnerability or a package concerns: what documents say of each firmware, and which devices run it or ran it.
+//! Finds the devices that a vulnerability or a package concerns: documents say which firmware is affected, and the history of devices says
+//! who runs it or ran it.
 //!
-//! Documents count as they are now, also for an earlier time: the question is what is known today of what ran then.
+//! Documents count as they are now, also for an earlier time: the question is what is known today of the firmware that ran then.
 
 mod devices;
 mod firmware;
@@ -20,7 +21,7 @@ pub const FIXES_MAX: usize = 8;
 /// Most days on which the number of devices with a fix changed, the latest ones.
 pub const DAYS_MAX: usize = 90;
 
-/// What is asked for: a vulnerability, a package, or a vulnerability in a package.
+/// A question: about a vulnerability, a package, or a vulnerability in a package.
 #[derive(Debug, Clone)]
 pub struct ExposureQuery {
     /// In capitals.
@@ -29,9 +30,9 @@ pub struct ExposureQuery {
     pub package: Option<String>,
     /// Of the package; none for every version.
     pub version: Option<String>,
-    /// What ran then.
+    /// The time: the firmware that devices ran then counts.
     pub at: DateTime<Utc>,
-    /// Devices that are out of service now don't count. For the present.
+    /// Leave out devices that are decommissioned now. For questions about the present.
     pub in_service: bool,
 }
 
@@ -41,13 +42,13 @@ pub struct ExposureCounts {
     pub affected: u64,
     pub under_investigation: u64,
     pub not_affected: u64,
-    /// They ran what no document speaks of, or no known firmware.
+    /// No document is about the firmware that they ran, or it is not known.
     pub unknown: u64,
-    /// Affected ones for all of whose affected firmware there is a fix.
+    /// Affected devices that have a fix for each of their affected components.
     pub fix_offered: u64,
 }
 
-/// A firmware, and why it is what it is.
+/// A firmware, its exposure, and the reason.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExposedFirmware {
     pub firmware_id: FirmwareId,
@@ -56,7 +57,7 @@ pub struct ExposedFirmware {
     pub component: String,
     pub version: String,
     pub exposure: Exposure,
-    /// What the VEX says that counts.
+    /// What the deciding VEX says. None if only an SBOM decides.
     pub vex_status: Option<String>,
     pub justification: Option<String>,
     /// The document that decides.
@@ -71,9 +72,9 @@ pub struct ExposedFirmware {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExposureReport {
     pub counts: ExposureCounts,
-    /// Those of which a document speaks, the newest first.
+    /// Firmware that a document is about, the newest first.
     pub firmware: Vec<ExposedFirmware>,
-    /// There is more firmware than is looked at.
+    /// The tenant has more firmware than [`FIRMWARE_MAX`]. The oldest is left out.
     pub more_firmware: bool,
     /// Documents that are not read yet: until then the answer may lack what they say.
     pub unread_documents: u64,

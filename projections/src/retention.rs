@@ -1,7 +1,8 @@
 //! Removes rows that tenants keep for a time: logs of updates, downloads of single devices, measurements.
 //!
-//! How long is the tenant's own setting ([`Retention`](domain::tenant::Retention)). Queries leave out what is too old before it is removed, so a row that comes back, because
-//! TELEMETRY is read again, isn't shown. Of a closed tenant nothing is kept. Each step removes a bounded number of rows.
+//! How long is the tenant's own setting ([`Retention`](domain::tenant::Retention)). Queries leave out what is too old before it is removed. So
+//! a row that comes back because TELEMETRY is read again isn't shown. Of a closed tenant nothing is kept. Each step removes a bounded number of
+//! rows.
 
 use domain::tenant::Kept;
 use sqlx::{Postgres, Transaction};

@@ -282,7 +282,7 @@ impl Update {
             E::UpdateDigestMissing { reported: None, .. } => self.runs_without_digest = true,
             E::UpdateCancelling { .. } | E::UpdateCancelRefused { .. } => {
                 self.command_seq = version;
-                // The activation is no longer wanted, whatever the device answers.
+                // The activation is no longer wanted. The answer of the device doesn't change that.
                 self.told_to_activate = false;
             }
             _ => {}

@@ -104,6 +104,11 @@ pub enum DeviceCommand {
         request: Box<UpdateRequest>,
         grant: Grant,
     },
+    /// Takes back a granted slot that the device was not told of. The update waits for another slot. For paused campaigns.
+    WithdrawGranted {
+        request: Box<UpdateRequest>,
+        grant: Grant,
+    },
     CancelUpdate {
         ordinal: u32,
     },

@@ -99,6 +99,32 @@ impl Device {
         Ok(decision.finish_and_begin_next())
     }
 
+    /// Gives back a slot that the device was not told of. The update waits for another one.
+    pub(super) fn withdraw_granted(
+        &self,
+        now: DateTime<Utc>,
+        request: &UpdateRequest,
+        grant: Grant,
+    ) -> Result<Vec<DeviceEvent>, Rejection> {
+        let mut decision = Decision::new(self, now);
+        let known = self.campaigns.get(&grant.campaign.id);
+        match self.of_campaign(grant.campaign.id) {
+            _ if known.is_none_or(|known| self.may_retry(*known, grant.campaign.round)) => {
+                decision.queue_withdrawn(&self.after(known, request), grant)?;
+            }
+            // The device was told of this slot, or of a later one.
+            Some(update) if grant.number <= update.grant => {}
+            Some(update) if update.phase.is_waiting() || update.phase == Phase::Deferred => {
+                decision.wait(update, WaitReason::Withdrawn, Some(grant.number));
+            }
+            Some(update) if update.phase == Phase::Staged => {
+                decision.stay_staged(update, WaitReason::Withdrawn, Some(grant.number), None);
+            }
+            Some(_) | None => {}
+        }
+        Ok(decision.finish_and_begin_next())
+    }
+
     pub(super) fn cancel_update(&self, now: DateTime<Utc>, ordinal: u32) -> Result<Vec<DeviceEvent>, Rejection> {
         let Some(update) = self.updates.get(&ordinal) else {
             // Only ended updates are forgotten.

@@ -113,17 +113,35 @@ impl Decision {
 
     /// A campaign's update always gets its own outcome, even if the device can't take it.
     pub(super) fn queue_granted(&mut self, request: &UpdateRequest, grant: Grant) -> Result<(), Rejection> {
+        match self.queue_of_campaign(request, grant)? {
+            Some(update) if self.now >= grant.wait_until => self.expire_waiting(&update),
+            Some(update) => self.begin(update.ordinal, Some(grant.number)),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The same without the slot: the update waits for another one.
+    pub(super) fn queue_withdrawn(&mut self, request: &UpdateRequest, grant: Grant) -> Result<(), Rejection> {
+        if let Some(update) = self.queue_of_campaign(request, grant)? {
+            self.wait(&update, WaitReason::Withdrawn, Some(grant.number));
+        }
+        Ok(())
+    }
+
+    /// None if the queue was full: then the update has ended.
+    fn queue_of_campaign(&mut self, request: &UpdateRequest, grant: Grant) -> Result<Option<Update>, Rejection> {
         if self.device.last_ordinal >= ORDINAL_MAX {
             return Err(Rejection::OrdinalsExhausted);
         }
         let full = self.device.waiting_updates() >= QUEUE_GRANTED_MAX;
         let ordinal = self.queue(request, Some(grant.campaign), grant.wait_until);
-        match self.update(ordinal) {
-            Some(update) if full => self.supersede(&update, Exclusion::QueueFull),
-            Some(update) if self.now >= grant.wait_until => self.expire_waiting(&update),
-            _ => self.begin(ordinal, Some(grant.number)),
+        let queued = self.update(ordinal);
+        if let Some(update) = queued.as_ref().filter(|_| full) {
+            self.supersede(update, Exclusion::QueueFull);
+            return Ok(None);
         }
-        Ok(())
+        Ok(queued)
     }
 
     /// Dispatches an update if the device can take it now. Otherwise records what it waits for.

@@ -63,7 +63,9 @@ impl Device {
             | C::RevokeCredential { .. } => Aim::whole(),
             C::CancelCommand { n } | C::ExpireCommand { n } => Aim::at(vec![of_command(*n)]),
             C::RequestUpdate { request } => Aim::at(request.retry_of.map(Thread).into_iter().collect()),
-            C::GrantSlot { grant, .. } | C::CancelGranted { grant, .. } => self.update_of(grant.campaign.id),
+            C::GrantSlot { grant, .. } | C::CancelGranted { grant, .. } | C::WithdrawGranted { grant, .. } => {
+                self.update_of(grant.campaign.id)
+            }
             C::Withdraw { campaign } | C::CancelForCampaign { campaign, .. } => self.update_of(*campaign),
             C::CancelUpdate { ordinal } | C::Proceed { ordinal, .. } => Aim::at(vec![Thread(*ordinal)]),
             C::WithdrawFirmware { firmware_id } => {

@@ -1,6 +1,6 @@
 //! Documents of a firmware: what it is made of (SBOM), which vulnerabilities concern it (VEX), and how it was built (provenance).
 //!
-//! The firmware knows digest, size and format of each. The bytes are in the object store. They were read and checked before they came here.
+//! The firmware knows digest, size and format of each. The bytes are in the object store. They are checked before the command is sent.
 
 use std::collections::BTreeSet;
 
@@ -86,10 +86,10 @@ pub struct FirmwareDocument {
     pub sha256: Sha256Digest,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filename: Option<String>,
-    /// Which of the products that a VEX speaks of the firmware is, if the sender said so.
+    /// The product of a VEX that is the firmware, if the sender named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product: Option<String>,
-    /// The key that signed a provenance. Whether the key is trusted is decided when the firmware is to go out.
+    /// The key that signed a provenance. Whether the key is trusted is decided when the firmware is to be installed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyFingerprint>,
 }
@@ -99,18 +99,18 @@ impl FirmwareDocument {
         self.format.kind()
     }
 
-    /// Whether both say the same of the firmware.
+    /// Whether both have the same content, product and key.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         (self.sha256, &self.product, self.key) == (other.sha256, &other.product, other.key)
     }
 }
 
-/// Name of a document's bytes in the store of objects. Each upload has a name of its own, so the removal of one never meets another.
+/// Name of a document's bytes in the object store. Each upload has its own name, so a removal never removes the bytes of another upload.
 pub fn document_object_name(tenant: &TenantId, firmware: FirmwareId, document: DocumentId) -> String {
     format!("{tenant}/{firmware}/documents/{document}")
 }
 
-/// What a firmware lacks that its tenant asks for.
+/// What a firmware lacks of the things that its tenant requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lack {
     /// Signatures by trusted keys.
@@ -120,16 +120,16 @@ pub enum Lack {
     Provenance,
 }
 
-/// Which documents a tenant asks for before a firmware goes out.
+/// The documents that a tenant requires before a firmware is installed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DocumentPolicy {
     pub sbom: bool,
     pub provenance: bool,
-    /// Whose provenances count.
+    /// Keys whose provenances count.
     pub trusted: BTreeSet<KeyFingerprint>,
 }
 
-/// What a tenant asks of a firmware before it goes out.
+/// What a tenant requires of a firmware before it is installed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FirmwarePolicy {
     pub signatures: SignaturePolicy,
@@ -151,12 +151,12 @@ impl DocumentPolicy {
 }
 
 impl FirmwarePolicy {
-    /// Why a firmware with these signatures and documents may not go out.
+    /// Why a firmware with these signatures and documents may not be installed.
     pub fn lack(&self, signatures: &[FirmwareSignature], documents: &[FirmwareDocument]) -> Option<Lack> {
         if self.signatures.refuses(signatures) { Some(Lack::Signatures) } else { self.documents.lack(documents) }
     }
 
-    /// Whether every firmware may go out.
+    /// Whether every firmware may be installed.
     pub fn asks_nothing(&self) -> bool {
         self.signatures.required == 0 && !self.documents.sbom && !self.documents.provenance
     }
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_firmware_lacks_what_its_tenant_asks_for() {
+    fn a_firmware_lacks_documents_that_its_tenant_requires() {
         let trusted: BTreeSet<_> = [KeyFingerprint(Sha256Digest::of(b"one"))].into();
         let policy = |sbom, provenance| FirmwarePolicy {
             documents: DocumentPolicy { sbom, provenance, trusted: trusted.clone() },

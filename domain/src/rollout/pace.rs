@@ -18,7 +18,7 @@ const SECONDS_PER_MINUTE: u32 = 60;
 pub type PacedUntil = PerTransport<Option<DateTime<Utc>>>;
 
 impl CampaignSpec {
-    /// After a grant of so many devices of each transport more.
+    /// The same after a grant of `devices` more of each transport.
     pub fn paced_until(&self, before: PacedUntil, at: DateTime<Utc>, devices: PerTransport<usize>) -> PacedUntil {
         let after = |transport: Transport| {
             let (before, devices) = (*before.of(transport), *devices.of(transport));

@@ -4,7 +4,7 @@
 //! as they did. Devices that never began because the campaign was stopped are left out. The gates are run after each report, while the
 //! service runs them about once a second: so with the campaign's own limits the stop may come some reports earlier.
 //!
-//! With any settings, [`WhatIf::courses`] lets the policy decide anew.
+//! With any settings, [`WhatIf::courses`] rehearses the whole campaign: the policy decides when each device begins.
 
 mod course;
 mod progress;
@@ -51,7 +51,7 @@ struct Member {
     first: Option<(u32, Track)>,
 }
 
-/// The bounds of what would have happened: who has no outcome of its own is assumed to confirm, or to fail.
+/// The bounds of what would have happened: devices that have no outcome of their own are assumed to confirm, or to fail.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Courses {
     /// Devices that take part and have no outcome of their own.
@@ -148,6 +148,12 @@ impl WhatIf {
             let begins = spec.campaign.filter(|_| member.first.is_none() && !is_rollback);
             member.first =
                 member.first.take().or(begins.map(|of| (update.ordinal, Track::new(of.rank, spec.transport, at))));
+            // An update that another one overtook goes on under a new ordinal.
+            let goes_on =
+                |(ordinal, track): &&mut (u32, Track)| spec.retry_of == Some(*ordinal) && track.is_superseded();
+            if let Some((ordinal, _)) = member.first.as_mut().filter(goes_on) {
+                *ordinal = update.ordinal;
+            }
         }
         if member.rollback == Some(update.ordinal) {
             return;

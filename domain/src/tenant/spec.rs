@@ -120,32 +120,39 @@ pub struct TenantPatch {
     pub retention: RetentionPatch,
 }
 
+impl Quotas {
+    fn patched(mut self, patch: &QuotasPatch) -> Self {
+        let QuotasPatch { devices, firmware_bytes, campaigns, requests_per_minute } = patch;
+        devices.apply_to(&mut self.devices);
+        firmware_bytes.apply_to(&mut self.firmware_bytes);
+        campaigns.apply_to(&mut self.campaigns);
+        requests_per_minute.apply_to(&mut self.requests_per_minute);
+        self
+    }
+}
+
+impl TenantRules {
+    fn patched(self, patch: TenantRulesPatch) -> Self {
+        Self {
+            require_reason: patch.require_reason.unwrap_or(self.require_reason),
+            require_approval: patch.require_approval.unwrap_or(self.require_approval),
+            require_digest_report: patch.require_digest_report.unwrap_or(self.require_digest_report),
+            require_signatures: patch.require_signatures.unwrap_or(self.require_signatures),
+            require_sbom: patch.require_sbom.unwrap_or(self.require_sbom),
+            require_provenance: patch.require_provenance.unwrap_or(self.require_provenance),
+        }
+    }
+}
+
 impl TenantSpec {
     #[must_use]
     pub fn patched(&self, patch: &TenantPatch) -> Self {
+        let TenantPatch { name, quotas, rules, retention } = patch;
         let mut next = self.clone();
-        patch.name.apply_to(&mut next.name);
-        let QuotasPatch { devices, firmware_bytes, campaigns, requests_per_minute } = &patch.quotas;
-        devices.apply_to(&mut next.quotas.devices);
-        firmware_bytes.apply_to(&mut next.quotas.firmware_bytes);
-        campaigns.apply_to(&mut next.quotas.campaigns);
-        requests_per_minute.apply_to(&mut next.quotas.requests_per_minute);
-        let TenantRulesPatch {
-            require_reason,
-            require_approval,
-            require_digest_report,
-            require_signatures,
-            require_sbom,
-            require_provenance,
-        } = patch.rules;
-        let rules = &mut next.rules;
-        rules.require_reason = require_reason.unwrap_or(rules.require_reason);
-        rules.require_approval = require_approval.unwrap_or(rules.require_approval);
-        rules.require_digest_report = require_digest_report.unwrap_or(rules.require_digest_report);
-        rules.require_signatures = require_signatures.unwrap_or(rules.require_signatures);
-        next.retention = next.retention.patched(&patch.retention);
-        rules.require_sbom = require_sbom.unwrap_or(rules.require_sbom);
-        rules.require_provenance = require_provenance.unwrap_or(rules.require_provenance);
+        name.apply_to(&mut next.name);
+        next.quotas = next.quotas.patched(quotas);
+        next.rules = next.rules.patched(*rules);
+        next.retention = next.retention.patched(retention);
         next
     }
 

@@ -42,8 +42,8 @@ impl Access {
         Self::of("*", "*")
     }
 
-    /// The public feed of one tenant: by direct get and through its consumers. Replies come to inboxes of the tenant alone. There is no live
-    /// subscription: another reader can name its subject as the reply subject of a request.
+    /// The public feed of one tenant: by direct get and through its consumers. Replies come only to inboxes of the tenant. There is no live
+    /// subscription, because another reader could name its subject as a reply subject, and so send messages of its own to it.
     pub(super) fn of_reader(tenant: &TenantId, consumers: &[String]) -> Self {
         let mut publish = vec![format!("$JS.waybill.API.DIRECT.GET.FEED.feed.{tenant}.>")];
         for consumer in consumers {

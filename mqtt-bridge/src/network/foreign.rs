@@ -132,7 +132,7 @@ async fn read_all(brokers: &ForeignBrokers, tenants: &Followed<Tenant>) -> Resul
             let (connection, revision) = state.chirpstack_in_use()?;
             connection.mqtt.is_some().then(|| (tenant.clone(), (connection.clone(), revision)))
         });
-        let wanted: HashMap<_, _> = wanted.into_iter().take(BROKERS_MAX).collect();
+        let wanted = bounded(wanted);
         brokers.counts.want(wanted.len());
         readings.retain(|tenant, reading| wanted.get(tenant).is_some_and(|(_, revision)| reading.is_of(*revision)));
         for (tenant, (connection, revision)) in wanted {
@@ -144,6 +144,12 @@ async fn read_all(brokers: &ForeignBrokers, tenants: &Followed<Tenant>) -> Resul
             });
         }
     }
+}
+
+/// At most [`BROKERS_MAX`], and the same ones at each look: a change of another tenant ends no connection.
+fn bounded<T>(mut wanted: Vec<(TenantId, T)>) -> HashMap<TenantId, T> {
+    wanted.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    wanted.into_iter().take(BROKERS_MAX).collect()
 }
 
 /// Reads the broker of one tenant.
@@ -294,6 +300,13 @@ mod tests {
         while ended.is_of(1) {
             tokio::task::yield_now().await;
         }
+    }
+
+    #[test]
+    fn with_too_many_brokers_the_same_ones_are_read_at_each_look() {
+        let all = (0..BROKERS_MAX + 20).map(|n| (TenantId::new(format!("t-{n}")).unwrap(), n));
+        let (forward, backward) = (bounded(all.clone().collect()), bounded(all.rev().collect()));
+        assert_eq!((forward.len(), &forward), (BROKERS_MAX, &backward));
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// A pause is shortened by up to this part.
 const SPREAD: f64 = 0.25;
 
-/// The pause after so many failures in a row. `random` is from 0 to 1.
+/// The pause after `failures` in a row. `random` is from 0 to 1.
 fn after(failures: u32, random: f64) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     let longest = PAUSE_MIN.saturating_mul(1 << doublings).min(PAUSE_MAX);

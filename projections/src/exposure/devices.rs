@@ -1,4 +1,5 @@
-//! The devices that ran a firmware at a time: those whose latest change of the component before it brought its version.
+//! Finds the devices that ran a firmware at a time. A device ran it if its latest change of that component before the time was to a version
+//! of the firmware.
 
 use std::collections::HashMap;
 
@@ -18,14 +19,14 @@ pub struct ExposedDevice {
     pub component: String,
     pub version: String,
     pub firmware_id: String,
-    /// Since when it ran that.
+    /// Since when it ran that version.
     pub since: DateTime<Utc>,
     /// The firmware to install.
     pub fix: Option<String>,
 }
 
-/// `$1` to `$6`: models, components, versions, severities, firmware and fixes of what is known; `$7`: the time; `$8`: whether devices must be
-/// in service.
+/// `$1` to `$6`: models, components, versions, severities, ids and fixes of the firmware with a known exposure. `$7`: the time. `$8`: whether
+/// devices must be in service.
 const EXPOSED: &str = "verdict AS (
       SELECT * FROM UNNEST($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[])
         AS v (device_model, component, version, severity, firmware_id, fix)
@@ -43,7 +44,7 @@ const EXPOSED: &str = "verdict AS (
       WHERE NOT $8 OR d.lifecycle <> 'decommissioned'
     )";
 
-/// Rows of what is known, one column each.
+/// The firmware with a known exposure: one row for each of its versions, as columns.
 #[derive(Default)]
 struct Verdicts {
     models: Vec<String>,

@@ -162,6 +162,28 @@ fn a_slot_that_never_arrived_is_cancelled_permanently() {
 }
 
 #[test]
+fn a_slot_that_never_arrived_is_given_back_and_the_update_waits_for_another() {
+    let withdraw = |number| {
+        let DeviceCommand::GrantSlot { request, grant } = grant(number) else { unreachable!() };
+        DeviceCommand::WithdrawGranted { request, grant }
+    };
+    let withdrawn = &["update.queued 1/0 2.0.0", "update.waiting 1/0 withdrawn"];
+    given(online()).when(withdraw(1)).then(withdrawn);
+    given(registered()).when(withdraw(1)).then(withdrawn);
+    let past = [online(), vec![withdraw(1)]].concat();
+    given(past.clone()).when(withdraw(1)).then(&[]);
+    given(past.clone()).when(grant(1)).then(&[]);
+    given(past.clone()).when(withdraw(2)).then(&["update.waiting 1/0 withdrawn"]);
+    given(past).when(grant(2)).then(&["update.dispatched 1/1"]);
+    // The device was told of the slot meanwhile.
+    given(granted()).when(withdraw(1)).then(&[]);
+    given([granted(), vec![cancel(1), says(ReportStatus::Cancelled)]].concat()).when(withdraw(2)).then(&[]);
+    given([registered(), vec![DeviceCommand::Decommission]].concat())
+        .when(withdraw(1))
+        .then(&["update.queued 1/0 2.0.0", "update.cancelled 1/0 decommissioned"]);
+}
+
+#[test]
 fn a_cancelled_campaign_cancels_updates_before_the_point_of_no_return() {
     let cancelled = || DeviceCommand::CancelForCampaign { campaign: CAMPAIGN, before_round: None };
     given([registered(), vec![grant(1)]].concat()).when(cancelled()).then(&["update.cancelled 1/0"]);

@@ -141,6 +141,13 @@ impl World {
         });
         let unanswered: Vec<usize> = unanswered.map(|(place, _)| place).collect();
         self.tell_all(&unanswered, &D::Withdraw { campaign: view.campaign }, budget);
+        for unseen in view.unseen().iter().filter(|unseen| unseen.back_to.is_some() == view.is_rolling_back()) {
+            if !self.is_seen(view) {
+                return;
+            }
+            let (request, grant) = (request_for(view, unseen), self.grant_for(view, unseen));
+            self.tell_all(&[unseen.place], &D::WithdrawGranted { request, grant }, budget);
+        }
     }
 
     /// A rollback takes back updates and goes on with rollbacks.

@@ -8,7 +8,8 @@ use crate::Decider;
 use crate::campaign::tests::{facts, percent, summary, threshold};
 use crate::campaign::{Campaign, CampaignCommand as C, CampaignEvent, Evidence, GateKind, GateRollback};
 use crate::device::{
-    CampaignRef, Device, DeviceCommand, DeviceEvent, Grant, Presence, Profile, Report, ReportStatus, UpdateKind,
+    CampaignRef, CodeClass, Device, DeviceCommand, DeviceEvent, Grant, OVERTAKEN, Presence, Profile, Report,
+    ReportStatus, UpdateKind, UpdateRequest,
 };
 
 const DEVICES: u32 = 20;
@@ -33,41 +34,57 @@ fn begun(limits: OtherSettings) -> WhatIf {
     history
 }
 
-/// All events of a device that takes part, in its life from the registration to the end of its update.
-fn device_events(n: u32, kind: UpdateKind, succeeds: bool) -> Vec<DeviceEvent> {
-    let versions = |version: &str| BTreeMap::from([("firmware".to_owned(), version.to_owned())]);
-    let boots = |boot: &str, version: &str| {
-        Presence { boot_id: Some(boot.into()), versions: versions(version), ..Presence::default() }.into()
-    };
-    let target = if kind == UpdateKind::Rollback { "0.9.0" } else { "2.0.0" };
-    let report = |status, code: Option<&str>| {
-        let code = code.map(str::to_owned);
-        Report { ordinal: 1, attempt: 1, status, sha256: None, code, message: None, retry_after_s: None }.into()
-    };
-    let campaign = CampaignRef { id: campaign_id(), wave: 1, rank: n, round: 0 };
-    let mut commands: Vec<DeviceCommand> = vec![
-        DeviceCommand::Register {
-            profile: Profile { device_model: Some("wm-200".into()), ..Profile::default() },
-            versions: versions("1.0.0"),
-        },
-        boots("b1", "1.0.0"),
-        DeviceCommand::GrantSlot {
-            request: Box::new(request(target, kind)),
-            grant: Grant { campaign, number: 1, wait_until: at(10_000) },
-        },
-        report(ReportStatus::Received, None),
-    ];
-    match succeeds {
-        true => commands.extend([report(ReportStatus::Installing, None), boots("b2", target)]),
-        false => commands.push(report(ReportStatus::Failed, Some("unsupported"))),
+fn versions(version: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([("firmware".to_owned(), version.to_owned())])
+}
+
+fn boots(boot: &str, version: &str) -> DeviceCommand {
+    Presence { boot_id: Some(boot.into()), versions: versions(version), ..Presence::default() }.into()
+}
+
+fn report(ordinal: u32, status: ReportStatus, code: Option<&str>) -> DeviceCommand {
+    let code = code.map(str::to_owned);
+    Report { ordinal, attempt: 1, status, sha256: None, code, message: None, retry_after_s: None }.into()
+}
+
+fn register() -> DeviceCommand {
+    DeviceCommand::Register {
+        profile: Profile { device_model: Some("wm-200".into()), ..Profile::default() },
+        versions: versions("1.0.0"),
     }
+}
+
+/// A slot of the first wave.
+fn slot(rank: u32, number: u64, request: UpdateRequest) -> DeviceCommand {
+    let campaign = CampaignRef { id: campaign_id(), wave: 1, rank, round: 0 };
+    DeviceCommand::GrantSlot { request: Box::new(request), grant: Grant { campaign, number, wait_until: at(10_000) } }
+}
+
+/// The events of a new device after these commands.
+fn events_of(now: DateTime<Utc>, commands: &[DeviceCommand]) -> Vec<DeviceEvent> {
     let mut device = Device::default();
     let decide = |command: &DeviceCommand| {
-        let events = device.decide(at(n.into()), command).unwrap();
+        let events = device.decide(now, command).unwrap();
         events.iter().for_each(|event| device.apply(event));
         events
     };
     commands.iter().flat_map(decide).collect()
+}
+
+/// All events of a device that takes part, in its life from the registration to the end of its update.
+fn device_events(n: u32, kind: UpdateKind, succeeds: bool) -> Vec<DeviceEvent> {
+    let target = if kind == UpdateKind::Rollback { "0.9.0" } else { "2.0.0" };
+    let mut commands = vec![
+        register(),
+        boots("b1", "1.0.0"),
+        slot(n, 1, request(target, kind)),
+        report(1, ReportStatus::Received, None),
+    ];
+    match succeeds {
+        true => commands.extend([report(1, ReportStatus::Installing, None), boots("b2", target)]),
+        false => commands.push(report(1, ReportStatus::Failed, Some("unsupported"))),
+    }
+    events_of(at(n.into()), &commands)
 }
 
 /// A device of the first wave answers, and then succeeds or fails.
@@ -143,7 +160,7 @@ fn what_takes_devices_back_is_not_judged() {
     assert_eq!(history.would_stop, None);
 }
 
-/// Twenty devices whose waves have ten each, one slot after the other. Device n of them takes `n` minutes from its turn, and every fifth fails.
+/// The first `touched` of twenty devices, in two waves of ten. Each takes ten minutes from its turn to its end, and every fifth fails.
 fn recorded(settings: OtherSettings, touched: u32) -> WhatIf {
     let mut history = begun(settings);
     (0..touched).for_each(|rank| {
@@ -151,7 +168,6 @@ fn recorded(settings: OtherSettings, touched: u32) -> WhatIf {
         let events = device_events(rank, UpdateKind::Update, rank % 5 != 4);
         let last = events.len() - 1;
         for (index, event) in events.iter().enumerate() {
-            // Ten minutes from its turn to its end.
             let minutes = if index == last { 10 } else { 0 };
             history.apply_device(at(i64::from(rank) + minutes), u64::from(rank) + 10, &device, event);
         }
@@ -185,6 +201,34 @@ fn a_course_stops_where_a_gate_closes_and_says_how_many_had_begun() {
     assert_eq!((result.gate, result.wave, result.limit_percent), (GateKind::Failure, Some(1), 10));
     assert_eq!(result.evidence.devices, ["d-4", "d-9"].map(|name| DeviceId::new(name).unwrap()));
     assert_eq!((course.begun, minutes(&course)), (10, 10), "all of the first wave began at once");
+}
+
+/// Devices 4 and 9 of the first wave fail in their second attempt.
+#[test]
+fn the_success_gate_of_a_course_names_devices_that_failed_after_a_retry() {
+    let mut history = begun(OtherSettings {
+        failure_threshold_percent: Some(threshold(60)),
+        success_threshold_percent: Some(threshold(95)),
+        ..OtherSettings::default()
+    });
+    for rank in 0..DEVICES / 2 {
+        let device = DeviceId::new(format!("d-{rank}")).unwrap();
+        let fails = rank % 5 == 4;
+        let mut events = device_events(rank, UpdateKind::Update, !fails);
+        let last = events.pop().unwrap();
+        events.iter().for_each(|event| history.apply_device(at(0), 10, &device, event));
+        if fails {
+            let (update, code, class) = (last.update().cloned().unwrap(), "boot_failed".to_owned(), CodeClass::Image);
+            let retried =
+                DeviceEvent::UpdateAttemptFailed { update, code, class, message: None, retry_at: at(6), mark: None };
+            history.apply_device(at(5), 10, &device, &retried);
+        }
+        history.apply_device(at(10), 10, &device, &last);
+    }
+    let course = history.courses().unwrap().if_unknown_confirm;
+    let CourseEnd::Stopped(result) = &course.end else { panic!("{course:?}") };
+    assert_eq!((result.gate, result.wave), (GateKind::Success, Some(1)));
+    assert_eq!(result.evidence.devices, ["d-4", "d-9"].map(|name| DeviceId::new(name).unwrap()));
 }
 
 #[test]
@@ -221,6 +265,53 @@ fn what_is_not_known_gives_bounds() {
     assert_eq!((best.counts.confirmed, minutes(best)), (18, 20), "they take as long as the others did");
     let CourseEnd::Stopped(result) = &worst.end else { panic!("{worst:?}") };
     assert_eq!((result.gate, result.wave), (GateKind::Failure, Some(2)));
+}
+
+#[test]
+fn devices_with_ddi_have_the_slots_of_mqtt_devices_in_a_course() {
+    let mut history = begun(OtherSettings::default());
+    for rank in 0..DEVICES {
+        let device = DeviceId::new(format!("d-{rank}")).unwrap();
+        for mut event in device_events(rank, UpdateKind::Update, true) {
+            if let DeviceEvent::UpdateQueued { spec, .. } = &mut event {
+                spec.transport = Transport::Ddi;
+            }
+            history.apply_device(at(rank.into()), u64::from(rank) + 10, &device, &event);
+        }
+    }
+    let course = history.courses().unwrap().if_unknown_fail;
+    assert_eq!((course.end, course.begun), (CourseEnd::Finished(CampaignResult::Completed), DEVICES));
+}
+
+/// Its campaign's update waits while the device takes an update of an operator, and goes on under another ordinal.
+#[test]
+fn an_overtaken_device_has_the_outcome_of_the_update_that_continues() {
+    let events = events_of(
+        at(0),
+        &[
+            register(),
+            slot(0, 1, request("2.0.0", UpdateKind::Update)),
+            DeviceCommand::RequestUpdate { request: Box::new(request("1.5.0", UpdateKind::Update)) },
+            boots("b1", "1.0.0"),
+            report(2, ReportStatus::Received, None),
+            report(2, ReportStatus::Installing, None),
+            boots("b2", "1.5.0"),
+            slot(0, 2, request("2.0.0", UpdateKind::Update)),
+            report(3, ReportStatus::Received, None),
+            report(3, ReportStatus::Installing, None),
+            boots("b3", "2.0.0"),
+        ],
+    );
+    let is_overtaken =
+        |event: &DeviceEvent| matches!(event, DeviceEvent::UpdateSuperseded { reason, .. } if reason == OVERTAKEN);
+    assert!(events.iter().any(is_overtaken), "{events:?}");
+    let mut history = begun(OtherSettings::default());
+    let device = DeviceId::new("d-0").unwrap();
+    events.iter().for_each(|event| history.apply_device(at(0), 10, &device, event));
+    let courses = history.courses().unwrap();
+    assert_eq!(courses.unknown, DEVICES - 1);
+    let Counts { confirmed, superseded, .. } = courses.if_unknown_confirm.counts;
+    assert_eq!((confirmed, superseded), (DEVICES, 0));
 }
 
 #[test]

@@ -1,13 +1,15 @@
-//! The course that a campaign would have taken: the policy decides over what each device did, counted from its turn.
+//! The course that a campaign would have taken: the policy decides when each device begins, and each device then does what it did.
 //!
-//! Devices begin in the campaign's order. Every outcome keeps its recorded time; who has none of its own is assumed to confirm or to fail, so
-//! two courses are the bounds. Maintenance windows, jitter, freezes and operators are left out: waves that an operator opens are opened at once.
+//! Devices begin in the campaign's order, and every change of a device comes as long after its turn as it really did. Devices that have no
+//! outcome of their own are assumed to confirm or to fail, so two courses are the bounds. Maintenance windows, jitter, freezes and operators are
+//! left out: waves that an operator opens are opened at once.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::progress::DeviceProgress;
 use super::track::Change;
 use crate::campaign::{CampaignResult, CampaignSpec, CampaignStatus, EVIDENCE_DEVICES_MAX, GateResult, Verdict};
 use crate::ids::DeviceId;
@@ -192,14 +194,27 @@ impl<'a> Rehearsal<'a> {
             let counts = &mut self.view.waves[wave];
             let transport = self.roles[rank].transport;
             *counts = counts.minus(before.counts_of(transport)).plus(progress.counts_of(transport));
-            let names_more = self.view.failed_devices.len() < EVIDENCE_DEVICES_MAX * self.view.waves.len();
-            if let Some(device) = self.names[rank].filter(|_| names_more && progress.gate_failed && !before.gate_failed)
-            {
-                let wave = u16::try_from(wave + 1).unwrap_or(u16::MAX);
-                let ended = progress.is_failed();
-                self.view.failed_devices.push(FailedDevice { device: device.clone(), wave, counts: true, ended });
-            }
+            self.name(rank, wave, before, progress);
             self.schedule(rank, index + 1, at - after);
+        }
+    }
+
+    /// Names a device that fails, for evidence: the first ones of each wave.
+    fn name(&mut self, rank: usize, wave: usize, before: DeviceProgress, after: DeviceProgress) {
+        let Some(device) = self.names[rank] else { return };
+        let wave = u16::try_from(wave + 1).unwrap_or(u16::MAX);
+        let ended = after.is_failed();
+        let failed = &mut self.view.failed_devices;
+        if after.gate_failed && !before.gate_failed {
+            if failed.iter().filter(|named| named.wave == wave).count() < EVIDENCE_DEVICES_MAX {
+                failed.push(FailedDevice { device: device.clone(), wave, counts: true, ended });
+            }
+        } else if ended
+            && !before.is_failed()
+            && let Some(named) = failed.iter_mut().find(|named| named.device == *device)
+        {
+            // An earlier attempt had failed.
+            named.ended = true;
         }
     }
 

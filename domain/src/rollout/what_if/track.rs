@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::progress::DeviceProgress;
 use crate::device::{Outcome, Phase};
+use crate::per_transport::counted_as;
 use crate::values::Transport;
 
 /// A change of a device, some time after its turn.
@@ -14,6 +15,7 @@ pub(super) type Change = (TimeDelta, DeviceProgress);
 pub(super) struct Track {
     /// Place in the campaign's order, from 0.
     pub(super) rank: u32,
+    /// The one that it counts with.
     pub(super) transport: Transport,
     began: DateTime<Utc>,
     /// In order of time. The first one takes the slot.
@@ -22,7 +24,12 @@ pub(super) struct Track {
 
 impl Track {
     pub(super) fn new(rank: u32, transport: Transport, began: DateTime<Utc>) -> Self {
+        let transport = counted_as(transport == Transport::Lorawan);
         Self { rank, transport, began, changes: vec![(TimeDelta::zero(), granted())] }
+    }
+
+    pub(super) fn is_superseded(&self) -> bool {
+        self.changes.last().is_some_and(|(_, progress)| progress.outcome() == Some(Outcome::Superseded))
     }
 
     /// Only changes of what is counted are kept.

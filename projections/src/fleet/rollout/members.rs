@@ -214,7 +214,7 @@ fn condition_of(phase: &str, campaign: &CampaignRow) -> String {
     }
 }
 
-/// The same, whatever a rollback of the campaign has changed since.
+/// The same without the effects of a rollback of the campaign.
 fn condition_of_update(phase: &str, campaign: &CampaignRow) -> String {
     match phase {
         EXCLUDED => "(m.wave = 0 AND m.excluded IS NOT NULL)".to_owned(),
