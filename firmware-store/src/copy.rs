@@ -1,7 +1,7 @@
-//! Copies what a store has to another one, while the service reads both.
+//! Copies the objects of one store to another, while the service reads both.
 //!
-//! Each object that is named by its SHA-256 is measured on its way and kept only if it has it. What is there already, with the same size, is
-//! left alone, so an interrupted copy goes on where it was.
+//! An object that is named by its SHA-256 is measured on its way and kept only if it has this digest. An object that is there already with the
+//! same size isn't copied again, so an interrupted copy continues where it stopped.
 
 use futures::TryStreamExt;
 use object_store::path::Path as ObjectPath;
@@ -17,7 +17,7 @@ const PART_BYTES: usize = 8 * 1024 * 1024;
 const PARTS_IN_FLIGHT_MAX: usize = 2;
 /// Hex digits of a SHA-256.
 const SHA256_DIGITS: usize = 64;
-/// What concerns one store only: uploads that aren't done, and objects with which it is tried.
+/// Paths that concern one store only: unfinished uploads, and objects with which it is tried.
 const NOT_COPIED: [&str; 3] = ["_incoming", MARKERS, "_health"];
 
 /// What a copy did with an object.
@@ -34,7 +34,7 @@ pub enum Copied {
     Gone {
         object: String,
     },
-    /// Its bytes haven't its SHA-256; nothing of it was kept.
+    /// Its bytes don't have its SHA-256. It wasn't kept.
     Differs {
         object: String,
     },
@@ -49,7 +49,7 @@ pub enum CopyError {
     To { store: String, error: Error },
 }
 
-/// Copies all objects, one after the other, and tells of each.
+/// Copies all objects, one after the other, and calls `tell` with the outcome of each.
 pub async fn copy(from: &Store, to: &Store, mut tell: impl FnMut(Copied)) -> Result<(), CopyError> {
     let mut listed = from.objects.list(None);
     let unreadable = |error| CopyError::From { store: from.to_string(), error };
@@ -99,16 +99,25 @@ async fn copy_one(from: &Store, to: &Store, object: ObjectMeta) -> Result<Copied
         writer.abort().await.map_err(unwritable)?;
         return Ok(Copied::Differs { object: name });
     }
+    // An object that was deleted meanwhile may have been uploaded again. Then the new store has it from the upload, and it must stay.
+    if is_gone(from, path).await {
+        writer.abort().await.map_err(unwritable)?;
+        return Ok(Copied::Gone { object: name });
+    }
     writer.finish().await.map_err(unwritable)?;
-    // It may have been deleted in both stores a moment before it was here.
-    if matches!(from.objects.head(path).await, Err(Error::NotFound { .. })) {
+    // It may have been deleted in both stores a moment before the copy was complete.
+    if is_gone(from, path).await {
         to.objects.delete(path).await.map_err(unwritable)?;
         return Ok(Copied::Gone { object: name });
     }
     Ok(Copied::Copied { object: name, bytes: size })
 }
 
-/// Whether an object has this digest, or is named by none.
+async fn is_gone(store: &Store, path: &ObjectPath) -> bool {
+    matches!(store.objects.head(path).await, Err(Error::NotFound { .. }))
+}
+
+/// Whether an object has this digest, or has another name than a digest.
 fn is_named_by(path: &ObjectPath, sha256: &[u8]) -> bool {
     let name = path.filename().unwrap_or_default();
     let is_digest = name.len() == SHA256_DIGITS && name.bytes().all(|digit| digit.is_ascii_hexdigit());
@@ -122,6 +131,7 @@ mod tests {
     use object_store::memory::InMemory;
 
     use super::*;
+    use crate::hooked::Hooked;
     use crate::store::FirmwareStore;
 
     fn store() -> Store {
@@ -151,5 +161,26 @@ mod tests {
         assert_eq!(run().await, expected);
         assert!(to.objects.head(&ObjectPath::from(second)).await.is_err());
         assert_eq!(run().await, [Copied::WasThere { object: first }, differs, Copied::WasThere { object: third }]);
+    }
+
+    #[tokio::test]
+    async fn a_copy_leaves_an_object_that_was_deleted_and_uploaded_again_meanwhile() {
+        let (old, new) = (Arc::new(InMemory::new()), Arc::new(InMemory::new()));
+        let path = ObjectPath::from("acme/1/notes");
+        old.put(&path, "notes".into()).await.unwrap();
+        let shared = (Arc::clone(&old), Arc::clone(&new), path.clone());
+        let hooked = Hooked::new(&old, move |_| {
+            let (old, new, path) = shared.clone();
+            Box::pin(async move {
+                old.delete(&path).await.unwrap();
+                new.put(&path, "notes".into()).await.unwrap();
+            })
+        });
+        let from = FirmwareStore::of(hooked).stores()[0].clone();
+        let to = FirmwareStore::of(new.clone()).stores()[0].clone();
+        let mut told = Vec::new();
+        copy(&from, &to, |copied| told.push(copied)).await.unwrap();
+        assert_eq!(told, [Copied::Gone { object: path.to_string() }]);
+        assert_eq!(new.head(&path).await.unwrap().size, 5);
     }
 }

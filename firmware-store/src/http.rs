@@ -1,7 +1,8 @@
 //! The HTTP client of buckets. It follows no redirects and uses no proxy.
 //!
-//! Each wait is bounded: for a connection, for the beginning of an answer, and for each next piece of a body. A whole body isn't: a slow
-//! device may take hours over an image. A wait counts only while somebody waits, so a device that pauses doesn't end its download.
+//! Each wait is bounded: for a connection, for the beginning of an answer, and for the next piece of a body. The time for a whole body isn't
+//! bounded, because a slow device may take hours for an image. The wait for a piece is measured only while the piece is asked for, so a device
+//! that pauses doesn't lose its download.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -26,9 +27,9 @@ use tokio::time::Sleep;
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Longest wait for an answer to begin.
 const ANSWER_MAX: Duration = Duration::from_secs(8);
-/// The same where a body goes up first, such as a part of 8 MiB, or many parts become one object.
+/// Longest wait for the answer to a request with a body, such as a part of 8 MiB, or the list of parts that become one object.
 const ANSWER_TO_BODY_MAX: Duration = Duration::from_secs(60);
-/// The same where the store copies an object within itself.
+/// Longest wait for the answer to a request to copy an object within the store.
 const ANSWER_TO_COPY_MAX: Duration = Duration::from_secs(600);
 /// Longest wait for the next piece of a body.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
@@ -127,11 +128,11 @@ fn unanswered(error: hyper_util::client::legacy::Error) -> HttpError {
     HttpError::new(kind, error)
 }
 
-/// A body whose pieces come in time.
+/// A body that fails if its next piece doesn't come in time.
 struct Bounded {
     body: Incoming,
     silence_max: Duration,
-    /// The end of the wait for the next piece; none if nobody waits.
+    /// The end of the wait for the next piece; none while no piece is asked for.
     silence: Option<Pin<Box<Sleep>>>,
 }
 
@@ -149,7 +150,7 @@ impl Body for Bounded {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
-        // What has come counts, however late it is asked for.
+        // Bytes that have arrived are taken, also when they are asked for late.
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             self.silence = None;
             let broken = |error| HttpError::new(HttpErrorKind::Interrupted, error);
@@ -184,7 +185,7 @@ mod tests {
 
     /// The wait in these tests.
     const SHORT: Duration = Duration::from_millis(200);
-    /// Nothing that is bounded takes longer.
+    /// A bounded call takes less.
     const LONG: Duration = Duration::from_secs(10);
 
     fn store(port: u16) -> impl ObjectStore {

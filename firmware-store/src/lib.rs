@@ -1,10 +1,12 @@
-//! Where the bytes of firmware are: a directory, or a bucket of S3, Google Cloud Storage or Azure, named by a URL.
+//! The stores of the bytes of firmware: a directory, or a bucket of S3, Google Cloud Storage or Azure, named by a URL.
 //!
-//! [`FirmwareStore`] is what the service has: one store, or two while firmware moves from an old one to a new one ([`moving`]). Every call to
-//! a bucket is bounded in time ([`http`]). An upload that ends in any way but a complete one leaves nothing: it is aborted at once, or by a
-//! sweep if its process was killed ([`uploads`]). Nothing here knows of tenants or digests, except the copy, which reads the digest in a name.
+//! [`FirmwareStore`] is one store, or two while firmware moves from an old one to a new one ([`moving`]). Each wait for a bucket is bounded
+//! ([`http`]). An upload that isn't completed leaves nothing: it is aborted at once, or by a sweep if its process was killed ([`uploads`]).
+//! This crate has no tenants and no digests, except that a copy compares an object with the digest in its name.
 
 mod copy;
+#[cfg(test)]
+mod hooked;
 mod http;
 mod moving;
 mod open;

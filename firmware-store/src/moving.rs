@@ -1,6 +1,7 @@
-//! Two stores while firmware moves: what is new goes to the new one, what isn't there yet is read from the old one.
+//! Two stores while firmware moves: uploads go to the new one, and objects that aren't there yet are read from the old one.
 //!
-//! Objects may be in both at any moment, because a copy runs. So what removes or renames does it in both.
+//! Objects may be in both at any moment, because a copy runs. So each removal and each renaming is done in both: first in the old one, then in
+//! the new one. In the other order the copy could bring an object to the new store after its removal there and find it still in the old one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,18 +28,19 @@ impl fmt::Display for Moving {
     }
 }
 
-/// What was done in both stores: it is done if one had the object and no store failed.
-fn in_both(in_new: Result<()>, in_old: Result<()>) -> Result<()> {
-    match (in_new, in_old) {
-        (Ok(()), Ok(()) | Err(Error::NotFound { .. })) | (Err(Error::NotFound { .. }), Ok(())) => Ok(()),
-        (Err(error), _) | (Ok(()), Err(error)) => Err(error),
+/// The outcome of what was done in both stores. A store without the object doesn't count, unless neither has it.
+fn in_both(in_old: Result<()>, in_new: Result<()>) -> Result<()> {
+    match (in_old, in_new) {
+        (Err(Error::NotFound { .. }), outcome) | (outcome, Err(Error::NotFound { .. })) => outcome,
+        (Ok(()), outcome) => outcome,
+        (Err(error), _) => Err(error),
     }
 }
 
 impl Moving {
     async fn delete_one(&self, path: ObjectPath) -> Result<ObjectPath> {
-        let (in_new, in_old) = (self.new.delete(&path).await, self.old.delete(&path).await);
-        in_both(in_new, in_old).map(|()| path)
+        let in_old = self.old.delete(&path).await;
+        in_both(in_old, self.new.delete(&path).await).map(|()| path)
     }
 }
 
@@ -87,13 +89,13 @@ impl ObjectStore for Moving {
     }
 
     async fn copy_opts(&self, from: &ObjectPath, to: &ObjectPath, options: CopyOptions) -> Result<()> {
-        let in_new = self.new.copy_opts(from, to, options.clone()).await;
-        in_both(in_new, self.old.copy_opts(from, to, options).await)
+        let in_old = self.old.copy_opts(from, to, options.clone()).await;
+        in_both(in_old, self.new.copy_opts(from, to, options).await)
     }
 
     async fn rename_opts(&self, from: &ObjectPath, to: &ObjectPath, options: RenameOptions) -> Result<()> {
-        let in_new = self.new.rename_opts(from, to, options.clone()).await;
-        in_both(in_new, self.old.rename_opts(from, to, options).await)
+        let in_old = self.old.rename_opts(from, to, options.clone()).await;
+        in_both(in_old, self.new.rename_opts(from, to, options).await)
     }
 }
 
@@ -102,6 +104,7 @@ mod tests {
     use object_store::memory::InMemory;
 
     use super::*;
+    use crate::hooked::Hooked;
 
     async fn names(store: &dyn ObjectStore) -> Vec<String> {
         let mut found: Vec<_> =
@@ -135,5 +138,36 @@ mod tests {
         }
         assert_eq!(names(&both).await, [""; 0]);
         assert!(matches!(both.rename(&path("x"), &path("y")).await, Err(Error::NotFound { .. })));
+    }
+
+    #[tokio::test]
+    async fn an_object_that_a_copy_brings_meanwhile_is_renamed_and_deleted_too() {
+        let (new, old) = (Arc::new(InMemory::new()), Arc::new(InMemory::new()));
+        let (first, second) = (ObjectPath::from("a"), ObjectPath::from("b"));
+        let brought = (Arc::clone(&new), first.clone());
+        let hooked = Hooked::new(&old, move |_| {
+            let (new, path) = brought.clone();
+            Box::pin(async move { drop(new.put(&path, "bytes".into()).await) })
+        });
+        let both = Moving { new: new.clone(), old: hooked };
+        old.put(&first, "bytes".into()).await.unwrap();
+        both.rename(&first, &second).await.unwrap();
+        assert_eq!(names(&new).await, ["b"]);
+        assert_eq!(names(&old).await, ["b"]);
+        old.put(&first, "bytes".into()).await.unwrap();
+        both.delete(&first).await.unwrap();
+        assert_eq!(names(&new).await, ["b"]);
+        assert_eq!(names(&old).await, ["b"]);
+    }
+
+    #[test]
+    fn a_store_that_fails_is_not_taken_for_one_without_the_object() {
+        let away = || Err(Error::Generic { store: "away", source: "away".into() });
+        let absent = || Err(Error::NotFound { path: "a".to_owned(), source: "absent".into() });
+        for outcomes in [(away(), absent()), (absent(), away()), (away(), Ok(())), (Ok(()), away())] {
+            assert!(matches!(in_both(outcomes.0, outcomes.1), Err(Error::Generic { .. })));
+        }
+        assert!(in_both(absent(), Ok(())).is_ok() && in_both(Ok(()), absent()).is_ok());
+        assert!(matches!(in_both(absent(), absent()), Err(Error::NotFound { .. })));
     }
 }

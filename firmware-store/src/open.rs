@@ -42,61 +42,41 @@ pub enum OpenError {
 /// What stores are opened with.
 #[derive(Debug, Clone)]
 pub struct Opening {
-    /// Whose certificates are trusted.
+    /// The certificates that are trusted.
     pub tls: Arc<ClientConfig>,
-    /// Uploads that are dropped are aborted by one of these.
+    /// The tasks that abort dropped uploads.
     pub tasks: Tasks,
-    /// An unfinished upload that hasn't grown for this long may be aborted by any process.
+    /// Any process may abort an upload whose marker wasn't written for this time.
     pub abandoned_after: Duration,
 }
 
-impl Opening {
-    /// Opens a store. This asks no server: whether it answers, [`Store::try_it`] says.
-    pub fn open(&self, place: &Place) -> Result<Store, OpenError> {
-        let file = place.settings.as_deref();
-        let (client, retry) = (StoreClient::new(&self.tls), retry());
-        let unusable = |error| OpenError::Unusable { place: place.to_string(), error };
-        match place.kind {
-            Kind::Directory => directory(place),
-            Kind::S3 => {
-                let settings = settings::read("AWS_", file)?.into_iter();
-                let store = settings
-                    .fold(AmazonS3Builder::new(), |builder, (key, value)| builder.with_config(key, value))
-                    .with_url(place.url.as_str())
-                    .with_retry(retry)
-                    .with_http_connector(client)
-                    .build()
-                    .map_err(unusable)?;
-                Ok(self.in_bucket(place, prefixed(place, store), Blocks::EndWithTheUpload))
-            }
-            Kind::Google => {
-                let settings = settings::read("GOOGLE_", file)?.into_iter();
-                let store = settings
-                    .fold(GoogleCloudStorageBuilder::new(), |builder, (key, value)| builder.with_config(key, value))
-                    .with_url(place.url.as_str())
-                    .with_retry(retry)
-                    .with_http_connector(client)
-                    .build()
-                    .map_err(unusable)?;
-                Ok(self.in_bucket(place, prefixed(place, store), Blocks::EndWithTheUpload))
-            }
-            Kind::Azure => {
-                let settings = settings::read("AZURE_", file)?.into_iter();
-                let store = settings
-                    .fold(MicrosoftAzureBuilder::new(), |builder, (key, value)| builder.with_config(key, value))
-                    .with_url(place.url.as_str())
-                    .with_retry(retry)
-                    .with_http_connector(client)
-                    .build()
-                    .map_err(unusable)?;
-                Ok(self.in_bucket(place, prefixed(place, store), Blocks::StayUntilOverwritten))
-            }
-        }
-    }
+/// Opens the bucket of a place with a provider's builder. The builders have the same methods, but no common trait.
+macro_rules! bucket {
+    ($builder:ty, $prefix:literal, $place:expr, $tls:expr) => {{
+        let settings = settings::read($prefix, $place.settings.as_deref())?.into_iter();
+        let store = settings
+            .fold(<$builder>::new(), |builder, (key, value)| builder.with_config(key, value))
+            .with_url($place.url.as_str())
+            .with_retry(retry())
+            .with_http_connector(StoreClient::new($tls))
+            .build()
+            .map_err(|error| OpenError::Unusable { place: $place.to_string(), error })?;
+        prefixed($place, store)
+    }};
+}
 
-    fn in_bucket(&self, place: &Place, cloud: Arc<dyn Cloud>, blocks: Blocks) -> Store {
+impl Opening {
+    /// Opens a store. This asks no server: [`Store::try_it`] says whether it answers.
+    pub fn open(&self, place: &Place) -> Result<Store, OpenError> {
+        let tls: &ClientConfig = &self.tls;
+        let (cloud, blocks) = match place.kind {
+            Kind::Directory => return directory(place),
+            Kind::S3 => (bucket!(AmazonS3Builder, "AWS_", place, tls), Blocks::EndWithTheUpload),
+            Kind::Google => (bucket!(GoogleCloudStorageBuilder, "GOOGLE_", place, tls), Blocks::EndWithTheUpload),
+            Kind::Azure => (bucket!(MicrosoftAzureBuilder, "AZURE_", place, tls), Blocks::StayUntilOverwritten),
+        };
         let uploads = Uploads::new(place.to_string(), cloud, blocks, self.tasks.clone(), self.abandoned_after);
-        Store::bucket(place.to_string(), uploads)
+        Ok(Store::bucket(place.to_string(), uploads))
     }
 }
 

@@ -1,6 +1,7 @@
-//! Settings of a bucket: from the environment, as the provider's own programs read them, and from a file, which goes before.
+//! Settings of a bucket: from the environment, with the names that the provider's own programs have, and from a file.
 //!
-//! The file has lines `NAME=VALUE` with the same names, empty lines and lines that begin with `#`.
+//! The file has lines `NAME=VALUE` with the same names, empty lines and lines that begin with `#`. A setting of the file replaces the one of
+//! the environment.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -8,7 +9,7 @@ use std::str::FromStr;
 /// Largest file with settings, in bytes.
 const FILE_MAX_BYTES: u64 = 64 * 1024;
 
-/// Why settings can't be used. No value is repeated.
+/// Why settings can't be used. The text has no value of a setting: it could be a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     #[error("{file} can't be read: {error}")]
@@ -21,7 +22,7 @@ pub enum SettingsError {
     Unknown { file: String, name: String, prefix: &'static str },
 }
 
-/// Settings whose names begin with `prefix`, in the order in which they count.
+/// Settings whose names begin with `prefix`. A later one replaces an earlier one of the same name.
 pub(crate) fn read<K: FromStr>(prefix: &'static str, file: Option<&Path>) -> Result<Vec<(K, String)>, SettingsError> {
     let from_environment = std::env::vars().filter(|(name, _)| name.starts_with(prefix));
     let mut settings: Vec<(K, String)> =
@@ -37,12 +38,18 @@ pub(crate) fn read<K: FromStr>(prefix: &'static str, file: Option<&Path>) -> Res
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let (name, value) = line.split_once('=').ok_or_else(|| SettingsError::Line { file: file(), line: number })?;
+        let named = line.split_once('=').filter(|(name, _)| is_name(name));
+        let (name, value) = named.ok_or_else(|| SettingsError::Line { file: file(), line: number })?;
         let known = name.starts_with(prefix).then(|| key(name)).flatten();
         let unknown = || SettingsError::Unknown { file: file(), name: name.to_owned(), prefix };
         settings.push((known.ok_or_else(unknown)?, value.to_owned()));
     }
     Ok(settings)
+}
+
+/// Whether a text can be the name of a setting. A key that was pasted alone into a line, such as `c2VjcmV0==`, can't.
+fn is_name(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 fn key<K: FromStr>(name: &str) -> Option<K> {
@@ -74,6 +81,7 @@ mod tests {
     fn what_is_wrong_in_a_file_is_named_without_its_value() {
         for (name, text, says) in [
             ("line", "AWS_REGION=a\nx", "line 2"),
+            ("key", "AWS_REGION=a\ngeheim+geheim==", "line 2"),
             ("unknown", "AWS_SECRET_KEY_OF_MINE=geheim", "AWS_SECRET_KEY_OF_MINE isn't a setting"),
             ("other", "AZURE_STORAGE_ACCOUNT_KEY=geheim", "they begin with AWS_"),
             ("large", &"#".repeat(70_000), "larger than"),

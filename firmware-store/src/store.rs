@@ -10,11 +10,11 @@ use object_store::{Error, ObjectStore, ObjectStoreExt};
 use runtime::clock;
 
 use crate::moving::Moving;
-use crate::uploads::Uploads;
+use crate::uploads::{Uploads, or_gone};
 
 /// How long a store is tried.
 const TRY_MAX: Duration = Duration::from_secs(15);
-/// Path of the objects with which a store is tried. No tenant has this name.
+/// Directory of the objects with which a store is tried. No tenant has this name.
 const TRIALS: &str = "_health";
 
 /// A store that is open. Clones share it.
@@ -23,6 +23,8 @@ pub struct Store {
     name: String,
     pub(crate) objects: Arc<dyn ObjectStore>,
     kind: Kind,
+    /// The object with which it is tried. A trial that is stopped half-way leaves it, and the next trial replaces it.
+    trial: ObjectPath,
 }
 
 #[derive(Debug, Clone)]
@@ -32,7 +34,7 @@ enum Kind {
     Other,
 }
 
-/// Why a store doesn't work, for the people who run it.
+/// Why a store doesn't work, for the operators of the service.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreFault {
     #[error("{store} refuses the credentials: {detail}")]
@@ -47,19 +49,19 @@ pub enum StoreFault {
 
 impl Store {
     pub(crate) fn directory(name: String, objects: Arc<dyn ObjectStore>, path: PathBuf) -> Self {
-        Self { name, objects, kind: Kind::Directory(path) }
+        Self { name, objects, kind: Kind::Directory(path), trial: trial() }
     }
 
     pub(crate) fn bucket(name: String, uploads: Uploads) -> Self {
-        Self { name, objects: Arc::new(uploads.clone()), kind: Kind::Bucket(uploads) }
+        Self { name, objects: Arc::new(uploads.clone()), kind: Kind::Bucket(uploads), trial: trial() }
     }
 
     /// Stores and deletes an object.
     pub async fn try_it(&self) -> Result<(), StoreFault> {
-        let path = ObjectPath::from(format!("{TRIALS}/{}", clock::new_id()));
         let trial = async {
-            self.objects.put(&path, "a trial".into()).await?;
-            self.objects.delete(&path).await
+            self.objects.put(&self.trial, "a trial".into()).await?;
+            // Another trial may have deleted it a moment before.
+            or_gone(self.objects.delete(&self.trial).await)
         };
         match tokio::time::timeout(TRY_MAX, trial).await {
             Ok(outcome) => outcome.map_err(|error| self.fault(&error)),
@@ -84,6 +86,11 @@ impl Store {
     }
 }
 
+/// A new path for the trials of one store in one process.
+fn trial() -> ObjectPath {
+    ObjectPath::from(format!("{TRIALS}/{}", clock::new_id()))
+}
+
 /// Where the service keeps the bytes of firmware. Clones share it.
 #[derive(Debug, Clone)]
 pub struct FirmwareStore {
@@ -104,11 +111,12 @@ impl FirmwareStore {
 
     /// A store that is no directory and no bucket, such as the memory.
     pub fn of(objects: Arc<dyn ObjectStore>) -> Self {
-        let store = Store { name: objects.to_string(), objects: Arc::clone(&objects), kind: Kind::Other };
+        let (name, stored) = (objects.to_string(), Arc::clone(&objects));
+        let store = Store { name, objects: stored, kind: Kind::Other, trial: trial() };
         Self { objects, stores: vec![store] }
     }
 
-    /// Everything that is stored.
+    /// The objects of all stores.
     pub fn objects(&self) -> &Arc<dyn ObjectStore> {
         &self.objects
     }
@@ -118,12 +126,12 @@ impl FirmwareStore {
         &self.stores
     }
 
-    /// What the people who run the service call it.
+    /// The URL of the store that is written to, as the operators of the service know it.
     pub fn name(&self) -> &str {
         &self.stores[0].name
     }
 
-    /// Where stores on this machine keep their files.
+    /// The directories of the stores on this machine.
     pub fn directories(&self) -> impl Iterator<Item = &Path> {
         self.stores.iter().filter_map(|store| match &store.kind {
             Kind::Directory(path) => Some(path.as_path()),
@@ -131,10 +139,10 @@ impl FirmwareStore {
         })
     }
 
-    /// A URL from which everybody can get an object for this long; none if it is in no bucket.
+    /// A URL from which anybody can get an object for this time; none if the object is in no bucket.
     pub async fn link(&self, path: &ObjectPath, lifetime: Duration) -> Result<Option<Url>, Error> {
         for store in &self.stores {
-            // The last one has it, if any.
+            // If the stores before it don't have the object, the last one is taken without asking.
             let is_last = std::ptr::eq(store, &self.stores[self.stores.len() - 1]);
             if !is_last && matches!(store.objects.head(path).await, Err(Error::NotFound { .. })) {
                 continue;
@@ -147,7 +155,7 @@ impl FirmwareStore {
         Ok(None)
     }
 
-    /// Aborts uploads to buckets that a killed process has left.
+    /// Aborts the uploads to buckets that killed processes have left.
     pub async fn sweep(&self) {
         for store in &self.stores {
             if let Err(error) = store.sweep().await {
@@ -160,5 +168,27 @@ impl FirmwareStore {
 impl std::fmt::Display for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, TryStreamExt};
+    use object_store::ObjectMeta;
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::hooked::Hooked;
+
+    #[tokio::test]
+    async fn trials_that_stop_half_way_leave_one_object() {
+        let objects = Arc::new(InMemory::new());
+        let hooked = Hooked::new(&objects, |_| Box::pin(std::future::pending::<()>()));
+        let store = FirmwareStore::of(hooked).stores()[0].clone();
+        for _ in 0..3 {
+            assert!(store.try_it().now_or_never().is_none(), "the deletion hangs");
+        }
+        let left: Vec<ObjectMeta> = objects.list(None).try_collect().await.unwrap();
+        assert_eq!(left.len(), 1, "{left:?}");
     }
 }

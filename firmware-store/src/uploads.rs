@@ -1,8 +1,8 @@
 //! A bucket in which unfinished uploads leave nothing.
 //!
-//! A bucket keeps the parts of an upload until it is completed or aborted. An upload that is dropped is aborted by a task. For the case that
-//! the process is killed, each upload has a marker, an object that names it, from before its first part until its end. It is written anew
-//! while the upload lives. A sweep aborts the uploads of old markers.
+//! A bucket keeps the parts of an upload until the upload is completed or aborted. An upload that is dropped is aborted by a task. A killed
+//! process can't abort its uploads, so each upload has a marker: a small object that names it. The process writes the marker before the first
+//! part, writes it again while the upload runs, and deletes it after the end. A sweep aborts the uploads whose marker is old.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,8 +25,10 @@ use tokio::task::AbortHandle;
 
 /// Path of the markers. No tenant has this name.
 pub(crate) const MARKERS: &str = "_uploads";
-/// How often a marker is written anew in the time after which its upload would count as abandoned.
+/// How often a marker is written in the time after which its upload would count as abandoned.
 const RENEWALS: u32 = 3;
+/// Longest pause before a marker is written again. Another process may sweep after a shorter time than this one.
+const RENEWAL_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Largest marker that is read.
 const MARKER_MAX_BYTES: u64 = 8 * 1024;
 
@@ -35,7 +37,7 @@ pub(crate) trait Cloud: ObjectStore + MultipartStore + Signer {}
 
 impl<T: ObjectStore + MultipartStore + Signer> Cloud for T {}
 
-/// What becomes of parts whose upload is aborted.
+/// What happens to the parts of an aborted upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Blocks {
     EndWithTheUpload,
@@ -70,7 +72,7 @@ impl Uploads {
         self.0.cloud.as_ref()
     }
 
-    /// Ends an upload and what it has stored. It may have ended before, and may have been completed: then the object stays.
+    /// Aborts an upload and removes its parts. If the upload was completed before, its object stays.
     async fn abort(&self, to: &ObjectPath, id: &MultipartId) -> Result<()> {
         or_gone(self.0.cloud.abort_multipart(to, id).await)?;
         if self.0.blocks == Blocks::StayUntilOverwritten
@@ -82,32 +84,45 @@ impl Uploads {
         Ok(())
     }
 
-    /// Aborts uploads whose marker wasn't written for too long. Those that can't be aborted now are found again.
+    /// Aborts the uploads whose marker is old. The next sweep tries again those that can't be aborted now.
     pub(crate) async fn sweep(&self) -> Result<()> {
         let age = chrono::TimeDelta::from_std(self.0.abandoned_after).unwrap_or(chrono::TimeDelta::MAX);
         let old = clock::now() - age;
         let mut markers = self.0.cloud.list(Some(&ObjectPath::from(MARKERS)));
         while let Some(marker) = markers.try_next().await? {
-            if marker.last_modified >= old {
-                continue;
+            if marker.last_modified < old
+                && let Err(error) = self.end_marked(&marker).await
+            {
+                tracing::warn!(marker = %marker.location, %error, "An unfinished upload stays until the next sweep.");
             }
-            if marker.size <= MARKER_MAX_BYTES {
-                let text = match self.0.cloud.get(&marker.location).await {
-                    Err(Error::NotFound { .. }) => continue,
-                    found => found?.bytes().await?,
-                };
-                if let Some((id, to)) = std::str::from_utf8(&text).ok().and_then(|text| text.split_once('\n')) {
-                    tracing::info!(object = to, "An unfinished upload is aborted.");
-                    self.abort(&ObjectPath::from(to), &id.to_owned()).await?;
-                }
-            }
-            or_gone(self.0.cloud.delete(&marker.location).await)?;
         }
         Ok(())
     }
+
+    /// Aborts the upload that a marker names, then deletes the marker. An object that isn't a marker is only deleted.
+    async fn end_marked(&self, marker: &ObjectMeta) -> Result<()> {
+        if marker.size <= MARKER_MAX_BYTES {
+            let text = match self.0.cloud.get(&marker.location).await {
+                Err(Error::NotFound { .. }) => return Ok(()),
+                found => found?.bytes().await?,
+            };
+            if let Some((id, to)) = marked_upload(&text) {
+                tracing::info!(object = %to, "An unfinished upload is aborted.");
+                self.abort(&to, &id).await?;
+            }
+        }
+        or_gone(self.0.cloud.delete(&marker.location).await)
+    }
 }
 
-fn or_gone(outcome: Result<()>) -> Result<()> {
+/// The upload that a marker names.
+fn marked_upload(text: &[u8]) -> Option<(MultipartId, ObjectPath)> {
+    let (id, to) = std::str::from_utf8(text).ok()?.split_once('\n')?;
+    Some((id.to_owned(), ObjectPath::parse(to).ok()?))
+}
+
+/// The outcome of a removal. An object that another process has removed counts as removed.
+pub(crate) fn or_gone(outcome: Result<()>) -> Result<()> {
     match outcome {
         Err(Error::NotFound { .. }) => Ok(()),
         outcome => outcome,
@@ -215,13 +230,18 @@ impl Upload {
     }
 }
 
-/// Writes the marker again and again while the upload lives, also if it comes slowly.
+/// The pause before a marker is written again.
+fn renewal_pause(abandoned_after: Duration) -> Duration {
+    (abandoned_after / RENEWALS).min(RENEWAL_PAUSE_MAX)
+}
+
+/// Writes the marker again and again while the upload runs, also when no parts come.
 async fn keep_marking(upload: Arc<Upload>) {
     let Shared { tasks, abandoned_after, .. } = upload.uploads.0.as_ref();
     loop {
         tokio::select! {
             () = tasks.token().cancelled() => return,
-            () = tokio::time::sleep(*abandoned_after / RENEWALS) => {}
+            () = tokio::time::sleep(renewal_pause(*abandoned_after)) => {}
         }
         if let Err(error) = upload.mark().await {
             tracing::warn!(object = %upload.marker, %error, "The marker of an upload can't be written now.");
@@ -296,5 +316,59 @@ impl Drop for Marked {
                 tracing::warn!(object = %upload.to, %error, "An unfinished upload stays until a sweep.");
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use object_store::memory::InMemory;
+
+    use super::*;
+    use crate::hooked::Hooked;
+
+    /// A sweep needs less.
+    const SWEPT_WITHIN: Duration = Duration::from_secs(10);
+
+    async fn markers(objects: &InMemory) -> Vec<String> {
+        let listed = objects.list(Some(&ObjectPath::from(MARKERS)));
+        listed.map_ok(|marker| marker.location.to_string()).try_collect().await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_sweep_continues_after_an_upload_that_cannot_be_aborted() {
+        let objects = Arc::new(InMemory::new());
+        let cloud = Hooked::new(&objects, |_| Box::pin(std::future::ready(())));
+        let to = ObjectPath::from("_incoming/a");
+        let id = objects.create_multipart(&to).await.unwrap();
+        for (name, text) in
+            [("1", "unknown\n_incoming/b".to_owned()), ("2", format!("{id}\n{to}")), ("3", String::new())]
+        {
+            let marker = ObjectPath::from(format!("{MARKERS}/{name}"));
+            objects.put(&marker, PutPayload::from(text)).await.unwrap();
+        }
+        // Every marker is old.
+        let bucket =
+            Uploads::new("s3://test".to_owned(), cloud, Blocks::EndWithTheUpload, Tasks::new(), Duration::ZERO);
+        let begun = Instant::now();
+        while markers(&objects).await != ["_uploads/1"] {
+            assert!(begun.elapsed() < SWEPT_WITHIN, "{:?}", markers(&objects).await);
+            bucket.sweep().await.unwrap();
+        }
+        assert!(objects.abort_multipart(&to, &id).await.is_err(), "the upload was aborted");
+    }
+
+    #[test]
+    fn a_marker_is_written_often_enough_for_the_sweeps_of_other_processes() {
+        let pauses = [3, 3_600].map(|seconds| renewal_pause(Duration::from_secs(seconds)).as_secs());
+        assert_eq!(pauses, [1, 60]);
+    }
+
+    #[test]
+    fn a_marker_names_the_upload_and_the_path_as_they_are() {
+        let to = ObjectPath::from("acme/1/50%");
+        assert_eq!(marked_upload(format!("id\n{to}").as_bytes()), Some(("id".to_owned(), to)));
+        assert_eq!(marked_upload(b"id"), None);
     }
 }
