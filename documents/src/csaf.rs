@@ -1,12 +1,13 @@
-//! CSAF 2.0: `product_tree` and the `product_status` of `vulnerabilities`, whichever category the document has.
+//! CSAF 2.0: `product_tree` and the `product_status` of `vulnerabilities`. The category of the document doesn't matter.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
-use crate::document::Question;
 use crate::error::DocumentError;
 use crate::json::{Read, Reader};
 use crate::limits::STATEMENTS_MAX;
 use crate::products::{self, Product, Products, sha256_of};
+use crate::question::Question;
 use crate::vex::{Statement, Statements, VexStatus, vulnerability_id};
 
 pub(crate) fn read(bytes: &[u8], question: Question<'_>) -> Read<Vec<Statement>> {
@@ -42,8 +43,8 @@ struct Vulnerability {
     names: Vec<String>,
     /// Products by status.
     statuses: Vec<(VexStatus, String)>,
-    /// Justifications by product.
-    flags: HashMap<String, String>,
+    /// Justifications by product. Many products may share one.
+    flags: HashMap<String, Rc<str>>,
 }
 
 impl Csaf {
@@ -52,7 +53,7 @@ impl Csaf {
         if self.count > STATEMENTS_MAX { Err(DocumentError::TooManyStatements) } else { Ok(()) }
     }
 
-    /// The depth of the document bounds that of branches in branches.
+    /// The deepest nesting of a document bounds the recursion.
     fn branches(&mut self, reader: &mut Reader<'_>) -> Read<()> {
         reader.list(|reader| {
             reader.object(|reader, field| match field {
@@ -122,7 +123,7 @@ impl Csaf {
             }
             Ok(())
         })?;
-        // Other ids may be names of tickets; they are no vulnerability then.
+        // Other ids may be free texts. Those can't name a vulnerability.
         found.names = names.iter().filter_map(|name| vulnerability_id(name)).collect();
         if found.names.is_empty() && !found.statuses.is_empty() {
             return Err(DocumentError::field(
@@ -134,7 +135,7 @@ impl Csaf {
         Ok(())
     }
 
-    fn flag(&mut self, reader: &mut Reader<'_>, flags: &mut HashMap<String, String>) -> Read<()> {
+    fn flag(&mut self, reader: &mut Reader<'_>, flags: &mut HashMap<String, Rc<str>>) -> Read<()> {
         let (mut label, mut products) = (None, vec![]);
         reader.object(|reader, field| {
             match field {
@@ -149,7 +150,8 @@ impl Csaf {
             Ok(())
         })?;
         if let Some(label) = label {
-            flags.extend(products.into_iter().map(|product| (product, label.clone())));
+            let label = Rc::<str>::from(label);
+            flags.extend(products.into_iter().map(|product| (product, Rc::clone(&label))));
         }
         Ok(())
     }
@@ -160,13 +162,13 @@ impl Csaf {
         for found in self.vulnerabilities {
             for (status, product) in found.statuses.iter().filter(|(_, product)| chosen.contains(product)) {
                 for vulnerability in &found.names {
-                    let justification = found.flags.get(product).cloned();
+                    let justification = found.flags.get(product).map(|label| label.to_string());
                     let vulnerability = vulnerability.clone();
-                    statements.add(None, Statement { vulnerability, status: *status, justification, package: None });
+                    statements.add(None, Statement { vulnerability, status: *status, justification, package: None })?;
                 }
             }
         }
-        Ok(statements.all())
+        Ok(statements.into_all())
     }
 }
 
@@ -225,7 +227,7 @@ mod tests {
         );
         let about = |product: Option<&str>| {
             let statements = read(text.as_bytes(), Question { sha256: &digest, product }).unwrap();
-            let of = |said: Statement| (said.vulnerability, said.status.word(), said.justification);
+            let of = |one: Statement| (one.vulnerability, one.status.word(), one.justification);
             statements.into_iter().map(of).collect::<Vec<_>>()
         };
         let expected = [

@@ -22,7 +22,7 @@ fn list(reader: &mut Reader<'_>, components: &mut Components) -> Read<()> {
     reader.list(|reader| component(reader, components))
 }
 
-/// The depth of the document bounds that of components in components.
+/// The deepest nesting of a document bounds the recursion.
 fn component(reader: &mut Reader<'_>, components: &mut Components) -> Read<()> {
     components.count()?;
     let (mut name, mut version, mut url) = (None, None, None);
@@ -38,8 +38,7 @@ fn component(reader: &mut Reader<'_>, components: &mut Components) -> Read<()> {
     })?;
     let name = name.filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| DocumentError::field("components.name", "is missing"))?;
-    components.add(name, version, url.as_deref());
-    Ok(())
+    components.add(name, version, url.as_deref())
 }
 
 #[cfg(test)]

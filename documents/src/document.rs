@@ -1,11 +1,11 @@
-//! Any document: its format is found in its fields, whatever the file is called.
+//! Recognises the format of a document by its fields, and calls the reader of that format. The name of the file doesn't matter.
 
 use domain::firmware::DocumentFormat;
-use domain::values::Sha256Digest;
 
 use crate::error::DocumentError;
 use crate::json::{Read, Reader};
 use crate::provenance::Provenance;
+use crate::question::Question;
 use crate::sbom::Component;
 use crate::vex::Statement;
 use crate::{csaf, cyclonedx, openvex, provenance, spdx};
@@ -24,14 +24,6 @@ pub struct Document {
     pub content: Content,
 }
 
-/// The firmware that a document is to be about.
-#[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
-    pub sha256: &'a Sha256Digest,
-    /// How a VEX names it: a product id or a package URL. Without it, the product with the digest, or the only one.
-    pub product: Option<&'a str>,
-}
-
 /// Reads a document of a firmware.
 pub fn read(bytes: &[u8], question: Question<'_>) -> Result<Document, DocumentError> {
     let format = Marks::of(bytes)?.format()?;
@@ -42,7 +34,7 @@ pub fn read(bytes: &[u8], question: Question<'_>) -> Result<Document, DocumentEr
         DocumentFormat::Spdx23 => Content::Sbom(spdx::read(bytes)?),
         DocumentFormat::OpenVex => Content::Vex(openvex::read(bytes, question)?),
         DocumentFormat::Csaf20 => Content::Vex(csaf::read(bytes, question)?),
-        // The statement in the envelope says which of the two.
+        // The statement in the envelope says which version it is.
         DocumentFormat::SlsaV02 | DocumentFormat::SlsaV1 => {
             let (format, provenance) = provenance::read(bytes, question)?;
             return Ok(Document { format, content: Content::Provenance(provenance) });
@@ -51,7 +43,7 @@ pub fn read(bytes: &[u8], question: Question<'_>) -> Result<Document, DocumentEr
     Ok(Document { format, content })
 }
 
-/// The fields by which formats are told apart.
+/// The fields that show the format.
 #[derive(Default)]
 struct Marks {
     bom_format: Option<String>,
@@ -63,7 +55,7 @@ struct Marks {
 }
 
 impl Marks {
-    /// Checks the whole document on the way.
+    /// Also checks the whole document, so the readers of the formats needn't look for its end.
     fn of(bytes: &[u8]) -> Read<Self> {
         let mut marks = Self::default();
         let mut reader = Reader::new(bytes)?;

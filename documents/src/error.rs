@@ -2,10 +2,10 @@
 
 use crate::limits::{
     COMPONENTS_MAX, DEPTH_MAX, DOCUMENT_MAX_BYTES, ENVELOPE_MAX_BYTES, ENVELOPE_SIGNATURES_MAX, FIELDS_MAX,
-    KEPT_TEXT_MAX_BYTES, NUMBER_MAX_CHARS, PRODUCTS_MAX, STATEMENTS_MAX, SUBJECTS_MAX, TEXT_MAX_BYTES,
+    KEPT_BYTES_MAX, KEPT_TEXT_MAX_BYTES, NUMBER_MAX_CHARS, PRODUCTS_MAX, STATEMENTS_MAX, SUBJECTS_MAX, TEXT_MAX_BYTES,
 };
 
-/// A sentence for the sender. It repeats short names of the document at most.
+/// A sentence for the sender. Of the document it repeats only short names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
     #[error("larger than {DOCUMENT_MAX_BYTES} bytes")]
@@ -36,6 +36,8 @@ pub enum DocumentError {
     TooManyComponents,
     #[error("more than {STATEMENTS_MAX} statements")]
     TooManyStatements,
+    #[error("its entries have more than {KEPT_BYTES_MAX} bytes of text together")]
+    TooMuchText,
     #[error("more than {PRODUCTS_MAX} products")]
     TooManyProducts,
     #[error("more than {SUBJECTS_MAX} subjects")]
@@ -46,11 +48,9 @@ pub enum DocumentError {
     TooManySignatures,
     #[error("none of its subjects has the SHA-256 of the firmware")]
     OtherSubject,
-    #[error(
-        "it speaks of {products} products, and the SHA-256 of the firmware is with none: say which one the firmware is"
-    )]
+    #[error("it names {products} products, and none with the SHA-256 of the firmware: say which one the firmware is")]
     WhichProduct { products: usize },
-    #[error("it doesn't speak of this product")]
+    #[error("it doesn't name this product")]
     UnknownProduct,
 }
 

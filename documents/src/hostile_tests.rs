@@ -1,5 +1,4 @@
-//! Hostile and generated documents: nothing panics, memory and time stay bounded, and what is accepted is what was written. The generator
-//! has a fixed seed.
+//! Hostile and generated documents: no reader panics, and memory and time stay bounded. The generator has a fixed seed.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +7,7 @@ use domain::values::Sha256Digest;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-use crate::limits::{COMPONENTS_MAX, DOCUMENT_MAX_BYTES, STATEMENTS_MAX};
+use crate::limits::{COMPONENTS_MAX, DOCUMENT_MAX_BYTES, PRODUCTS_MAX, STATEMENTS_MAX};
 use crate::{Content, Document, DocumentError, Question, read};
 
 /// Cases of each test; in a long test run 20 times as many.
@@ -59,6 +58,57 @@ fn small_values_without_end_are_refused_before_they_fill_the_memory() {
         r#"{"@context":"https://openvex.dev/ns/v0.2.0","statements":[{"status":"fixed","vulnerability":{"aliases":["#;
     let items = "\"a\",".repeat(STATEMENTS_MAX + 1);
     assert_eq!(read_of(format!("{begin}{items}\"a\"]}}}}]}}").as_bytes()), Err(DocumentError::TooManyStatements));
+}
+
+fn joined(count: usize, one: impl Fn(usize) -> String) -> String {
+    (0..count).map(one).collect::<Vec<_>>().join(",")
+}
+
+#[test]
+fn each_pair_of_a_vulnerability_and_a_component_counts_as_a_statement() {
+    let (aliases, components) =
+        (joined(1_000, |n| format!("\"CVE-{n}\"")), joined(1_000, |n| format!(r#"{{"@id":"pkg:npm/c{n}@1"}}"#)));
+    let openvex = format!(
+        r#"{{"@context":"https://openvex.dev/ns/v0.2.0","statements":[{{"status":"fixed","vulnerability":{{"name":"CVE-X","aliases":[{aliases}]}},"products":[{{"@id":"p","subcomponents":[{components}]}}]}}]}}"#
+    );
+    assert_eq!(read_of(openvex.as_bytes()), Err(DocumentError::TooManyStatements));
+    let (names, products) =
+        (joined(1_000, |n| format!(r#"{{"text":"CVE-{n}"}}"#)), joined(1_000, |_| "\"p\"".to_owned()));
+    let csaf = format!(
+        r#"{{"document":{{"csaf_version":"2.0"}},"product_tree":{{"full_product_names":[{{"product_id":"p","name":"n"}}]}},"vulnerabilities":[{{"ids":[{names}],"product_status":{{"fixed":[{products}]}}}}]}}"#
+    );
+    assert_eq!(read_of(csaf.as_bytes()), Err(DocumentError::TooManyStatements));
+}
+
+#[test]
+fn a_text_that_many_entries_share_counts_for_each() {
+    let long = "a".repeat(1_000);
+    let urls = joined(90_000, |n| format!(r#"{{"referenceType":"purl","referenceLocator":"pkg:npm/c{n}@1"}}"#));
+    let spdx = format!(r#"{{"spdxVersion":"SPDX-2.3","packages":[{{"name":"{long}","externalRefs":[{urls}]}}]}}"#);
+    assert_eq!(read_of(spdx.as_bytes()), Err(DocumentError::TooMuchText));
+    let aliases = joined(90_000, |n| format!("\"CVE-{n}\""));
+    let openvex = format!(
+        r#"{{"@context":"https://openvex.dev/ns/v0.2.0","statements":[{{"status":"not_affected","justification":"{long}","vulnerability":{{"name":"CVE-X","aliases":[{aliases}]}},"products":["p"]}}]}}"#
+    );
+    assert_eq!(read_of(openvex.as_bytes()), Err(DocumentError::TooMuchText));
+}
+
+#[test]
+fn statements_about_many_products_are_read_in_time() {
+    let digest = Sha256Digest::of(b"image");
+    let products = joined(PRODUCTS_MAX, |n| {
+        format!(
+            r#"{{"product_id":"p{n}","product_identification_helper":{{"hashes":[{{"file_hashes":[{{"algorithm":"sha256","value":"{digest}"}}]}}]}}}}"#
+        )
+    });
+    let others = joined(80_000, |n| format!("\"q{n}\""));
+    let csaf = format!(
+        r#"{{"document":{{"csaf_version":"2.0"}},"product_tree":{{"full_product_names":[{products}]}},"vulnerabilities":[{{"cve":"CVE-1","product_status":{{"fixed":["p9",{others}]}}}}]}}"#
+    );
+    let Ok(Document { content: Content::Vex(statements), .. }) = read_of(csaf.as_bytes()) else {
+        panic!("it is accepted")
+    };
+    assert_eq!(statements.len(), 1);
 }
 
 #[test]

@@ -16,7 +16,7 @@ const NAME_SHOWN_CHARS: usize = 64;
 const COMPRESSED: [&[u8]; 5] = [b"\x1f\x8b", b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"\xfd7zXZ", b"BZh"];
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// Whether a reader has read what it was asked for.
+/// What a reader has read, or why the document is refused.
 pub(crate) type Read<T> = Result<T, DocumentError>;
 
 /// A text and the place in it.
@@ -103,19 +103,20 @@ impl<'a> Reader<'a> {
         Ok(Some(text.to_owned()))
     }
 
-    /// A text of any length that a document may have, such as base64.
-    pub(crate) fn long_text(&mut self, field: &'static str, max_bytes: usize) -> Read<Cow<'a, str>> {
+    /// A text of any permitted length, such as base64.
+    pub(crate) fn long_text(&mut self, field: &'static str) -> Read<Cow<'a, str>> {
         if self.peek() != Some(b'"') {
             return Err(DocumentError::field(field, "is not a text"));
         }
-        self.string_within(max_bytes)
+        self.string()
     }
 
-    /// Whether an object, a list or a text comes next.
+    /// Whether an object comes next.
     pub(crate) fn is_object(&mut self) -> bool {
         self.peek() == Some(b'{')
     }
 
+    /// Whether a text comes next.
     pub(crate) fn is_text(&mut self) -> bool {
         self.peek() == Some(b'"')
     }
@@ -195,10 +196,6 @@ impl<'a> Reader<'a> {
     }
 
     fn string(&mut self) -> Read<Cow<'a, str>> {
-        self.string_within(TEXT_MAX_BYTES)
-    }
-
-    fn string_within(&mut self, max_bytes: usize) -> Read<Cow<'a, str>> {
         self.expect(b'"', "a text")?;
         let (bytes, begin) = (self.text.as_bytes(), self.at);
         let mut is_escaped = false;
@@ -213,7 +210,7 @@ impl<'a> Reader<'a> {
                 Some(0..=0x1f) => return Err(self.missing("a text without control characters")),
                 Some(_) => self.at += 1,
             }
-            if self.at - begin > max_bytes {
+            if self.at - begin > TEXT_MAX_BYTES {
                 return Err(DocumentError::LongText { at: begin });
             }
         }
@@ -298,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_what_the_usual_library_says_it_is() {
+    fn json_is_accepted_and_refused_as_by_serde_json() {
         for text in [
             "{}",
             "[]",
@@ -343,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bound_is_kept_at_its_edge() {
+    fn each_bound_accepts_its_last_value_and_refuses_the_next() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(checked(&nested(DEPTH_MAX)).is_ok());
         assert!(matches!(checked(&nested(DEPTH_MAX + 1)), Err(DocumentError::TooDeep { .. })));
@@ -374,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_named() {
+    fn compressed_files_and_other_bytes_are_refused() {
         for begin in COMPRESSED {
             assert_eq!(Reader::new(begin).err(), Some(DocumentError::Compressed));
         }

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::document::Question;
 use crate::error::DocumentError;
 use crate::json::{Read, Reader};
 use crate::limits::STATEMENTS_MAX;
 use crate::package::Package;
 use crate::products::{self, Product, Products, sha256_of};
+use crate::question::Question;
 use crate::vex::{Statement, Statements, VexStatus, vulnerability_id};
 
 pub(crate) fn read(bytes: &[u8], question: Question<'_>) -> Read<Vec<Statement>> {
@@ -15,6 +15,10 @@ pub(crate) fn read(bytes: &[u8], question: Question<'_>) -> Read<Vec<Statement>>
     let mut reader = Reader::new(bytes)?;
     reader.object(|reader, field| match field {
         "statements" => reader.list(|reader| document.statement(reader)),
+        "timestamp" if reader.is_text() => {
+            document.at = time(reader.text("timestamp")?.as_deref());
+            Ok(())
+        }
         _ => reader.skip(),
     })?;
     document.about(question)
@@ -22,17 +26,19 @@ pub(crate) fn read(bytes: &[u8], question: Question<'_>) -> Read<Vec<Statement>>
 
 #[derive(Default)]
 struct OpenVex {
-    /// How many there are for all vulnerabilities, products and components.
+    /// Statements, and their vulnerabilities, products and components.
     count: usize,
     products: Products,
-    statements: Vec<Said>,
+    statements: Vec<WrittenStatement>,
+    /// The time of statements that have none.
+    at: Option<DateTime<Utc>>,
 }
 
 /// A statement as it was written.
 #[derive(Default)]
-struct Said {
+struct WrittenStatement {
     vulnerabilities: Vec<String>,
-    /// Ids of products, each with the components that are meant, if not all of it.
+    /// Ids of products, each with the components that are meant. Without components the whole product is meant.
     products: Vec<(String, Vec<Option<String>>)>,
     status: Option<VexStatus>,
     justification: Option<String>,
@@ -48,41 +54,40 @@ impl OpenVex {
 
     fn statement(&mut self, reader: &mut Reader<'_>) -> Read<()> {
         self.count()?;
-        let mut said = Said::default();
+        let mut written = WrittenStatement::default();
         reader.object(|reader, field| {
             match field {
-                "vulnerability" => self.vulnerability(reader, &mut said)?,
-                "products" => reader.list(|reader| self.product(reader, &mut said))?,
+                "vulnerability" => self.vulnerability(reader, &mut written)?,
+                "products" => reader.list(|reader| self.product(reader, &mut written))?,
                 "status" => {
                     let word = reader.text("statements.status")?.unwrap_or_default();
                     let status = VexStatus::from_word(&word);
                     let unknown = || DocumentError::field("statements.status", "no such status");
-                    said.status = Some(status.ok_or_else(unknown)?);
+                    written.status = Some(status.ok_or_else(unknown)?);
                 }
-                "justification" => said.justification = reader.text("statements.justification")?,
+                "justification" => written.justification = reader.text("statements.justification")?,
                 "impact_statement" if reader.is_text() => {
-                    let text = reader.long_text("statements.impact_statement", crate::limits::TEXT_MAX_BYTES)?;
-                    said.impact = Some(shortened(&text));
+                    written.impact = Some(shortened(&reader.long_text("statements.impact_statement")?));
                 }
-                "timestamp" => said.at = time(reader.text("statements.timestamp")?.as_deref()),
+                "timestamp" => written.at = time(reader.text("statements.timestamp")?.as_deref()),
                 _ => reader.skip()?,
             }
             Ok(())
         })?;
         let missing = |field| DocumentError::field(field, "is missing");
-        if said.vulnerabilities.is_empty() {
+        if written.vulnerabilities.is_empty() {
             return Err(missing("statements.vulnerability"));
         }
-        let status = said.status.ok_or_else(|| missing("statements.status"))?;
-        if status == VexStatus::NotAffected && said.justification.is_none() && said.impact.is_none() {
+        let status = written.status.ok_or_else(|| missing("statements.status"))?;
+        if status == VexStatus::NotAffected && written.justification.is_none() && written.impact.is_none() {
             return Err(DocumentError::field("statements.justification", "not_affected needs it, or impact_statement"));
         }
-        self.statements.push(said);
+        self.statements.push(written);
         Ok(())
     }
 
     /// A text in 0.0.1; an object with aliases later.
-    fn vulnerability(&mut self, reader: &mut Reader<'_>, said: &mut Said) -> Read<()> {
+    fn vulnerability(&mut self, reader: &mut Reader<'_>, written: &mut WrittenStatement) -> Read<()> {
         const FIELD: &str = "statements.vulnerability";
         let mut names = vec![];
         if reader.is_text() {
@@ -103,13 +108,13 @@ impl OpenVex {
         }
         for name in names {
             let invalid = || DocumentError::field(FIELD, "not the name of a vulnerability, such as CVE-2022-3602");
-            said.vulnerabilities.push(vulnerability_id(&name).ok_or_else(invalid)?);
+            written.vulnerabilities.push(vulnerability_id(&name).ok_or_else(invalid)?);
         }
         Ok(())
     }
 
     /// A text in 0.0.1; an object with identifiers and components later.
-    fn product(&mut self, reader: &mut Reader<'_>, said: &mut Said) -> Read<()> {
+    fn product(&mut self, reader: &mut Reader<'_>, written: &mut WrittenStatement) -> Read<()> {
         const FIELD: &str = "statements.products";
         self.count()?;
         let (mut product, mut components) = (Product::default(), vec![]);
@@ -148,36 +153,43 @@ impl OpenVex {
             return Err(DocumentError::field(FIELD, "a product has no id"));
         };
         self.products.add(product)?;
-        said.products.push((own, components));
+        written.products.push((own, components));
         Ok(())
     }
 
     fn about(self, question: Question<'_>) -> Read<Vec<Statement>> {
         let chosen = products::of_firmware(self.products.all(), question)?;
         let mut statements = Statements::default();
-        for said in self.statements {
-            let Some(status) = said.status else { continue };
-            // A statement without products is about what the document comes with.
-            let whole = said.products.is_empty() && question.product.is_none();
-            let of_products = said.products.iter().filter(|(own, _)| chosen.contains(own));
+        for mut written in self.statements {
+            let Some(status) = written.status else { continue };
+            written.at = written.at.or(self.at);
+            // A statement without products is about the firmware to which the document belongs.
+            let whole = written.products.is_empty() && question.product.is_none();
+            let of_products = written.products.iter().filter(|(own, _)| chosen.contains(own));
             let mut packages: Vec<Option<String>> = of_products
                 .flat_map(|(_, components)| if components.is_empty() { vec![None] } else { components.clone() })
                 .collect();
             packages.extend(whole.then_some(None));
             for package in packages {
-                for vulnerability in &said.vulnerabilities {
-                    add(&mut statements, &said, status, vulnerability, package.clone());
+                for vulnerability in &written.vulnerabilities {
+                    add(&mut statements, &written, status, vulnerability, package.clone())?;
                 }
             }
         }
-        Ok(statements.all())
+        Ok(statements.into_all())
     }
 }
 
-fn add(statements: &mut Statements, said: &Said, status: VexStatus, vulnerability: &str, package: Option<String>) {
-    let justification = said.justification.clone().or_else(|| said.impact.clone());
+fn add(
+    statements: &mut Statements,
+    written: &WrittenStatement,
+    status: VexStatus,
+    vulnerability: &str,
+    package: Option<String>,
+) -> Read<()> {
+    let justification = written.justification.clone().or_else(|| written.impact.clone());
     let vulnerability = vulnerability.to_owned();
-    statements.add(said.at, Statement { vulnerability, status, justification, package });
+    statements.add(written.at, Statement { vulnerability, status, justification, package })
 }
 
 /// The package of a component; none if it isn't named by a package URL.
@@ -209,7 +221,7 @@ fn time(text: Option<&str>) -> Option<DateTime<Utc>> {
     text.and_then(|text| DateTime::parse_from_rfc3339(text).ok()).map(|at| at.to_utc())
 }
 
-/// A free text, as much of it as is kept.
+/// The beginning of a free text.
 fn shortened(text: &str) -> String {
     const SHOWN_CHARS: usize = 250;
     text.chars()
@@ -229,7 +241,7 @@ mod tests {
     fn about(text: &str, product: Option<&str>) -> Read<Vec<(String, &'static str, Option<String>)>> {
         let sha256 = Sha256Digest::of(b"image");
         let statements = read(text.as_bytes(), Question { sha256: &sha256, product })?;
-        Ok(statements.into_iter().map(|said| (said.vulnerability, said.status.word(), said.package)).collect())
+        Ok(statements.into_iter().map(|one| (one.vulnerability, one.status.word(), one.package)).collect())
     }
 
     #[test]
@@ -256,7 +268,7 @@ mod tests {
 
     #[test]
     fn the_latest_statement_counts_and_the_worst_of_one_time() {
-        let said = |status: &str, at: &str| {
+        let statement = |status: &str, at: &str| {
             format!(
                 r#"{{"vulnerability":"CVE-1","status":"{status}","impact_statement":"x","timestamp":"{at}","products":["p"]}}"#
             )
@@ -266,12 +278,15 @@ mod tests {
             about(&text, None).unwrap()[0].1
         };
         let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
-        assert_eq!(both(said("fixed", late), said("affected", early)), "fixed");
-        assert_eq!(both(said("under_investigation", early), said("fixed", early)), "under_investigation");
+        assert_eq!(both(statement("fixed", late), statement("affected", early)), "fixed");
+        assert_eq!(both(statement("under_investigation", early), statement("fixed", early)), "under_investigation");
+        let undated = statement("affected", "").replace(r#""timestamp":"","#, "");
+        let text = format!(r#"{{"statements":[{},{undated}],"timestamp":"{late}"}}"#, statement("fixed", early));
+        assert_eq!(about(&text, None).unwrap()[0].1, "affected", "it has the time of the document");
     }
 
     #[test]
-    fn what_a_statement_must_have_is_named() {
+    fn a_statement_without_a_required_field_is_refused_with_its_name() {
         for (statement, field) in [
             (r#"{"status":"fixed"}"#, "statements.vulnerability"),
             (r#"{"vulnerability":"CVE-1"}"#, "statements.status"),

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use packageurl::PackageUrl;
 
-use crate::limits::KEPT_TEXT_MAX_BYTES;
+use crate::limits::{KEPT_TEXT_MAX_BYTES, PACKAGE_MAX_BYTES};
 
 /// A package, with or without a version. Qualifiers and subpath say where it comes from, so they are not compared.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,7 +31,7 @@ impl FromStr for Package {
         let name = url.to_string();
         let is_printable = |text: &str| !text.chars().any(char::is_control);
         let is_kept =
-            is_printable(&name) && version.as_deref().is_none_or(is_printable) && name.len() <= 3 * KEPT_TEXT_MAX_BYTES;
+            is_printable(&name) && version.as_deref().is_none_or(is_printable) && name.len() <= PACKAGE_MAX_BYTES;
         if is_kept { Ok(Self { name, version }) } else { Err(InvalidPackage) }
     }
 }
@@ -61,12 +61,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_package_url_is_refused() {
+    fn other_texts_are_no_package_urls() {
         for text in
             ["", "npm/a@1", "pkg:", "pkg:npm", "pkg:npm/", "pkg:/a", "https://a/b", "pkg:npm/a\u{0}b", "pkg:npm/%ff"]
         {
             assert_eq!(text.parse::<Package>(), Err(InvalidPackage), "{text:?}");
         }
         assert!(format!("pkg:npm/{}", "a".repeat(KEPT_TEXT_MAX_BYTES)).parse::<Package>().is_err());
+        let grows = format!("pkg:generic/{}", "é".repeat(500));
+        assert!(
+            grows.len() <= KEPT_TEXT_MAX_BYTES && grows.parse::<Package>().is_err(),
+            "its canonical form is too long"
+        );
     }
 }

@@ -1,17 +1,19 @@
-//! Which of a VEX's products is the firmware.
+//! Finds which products of a VEX are the firmware.
+
+use std::collections::{HashMap, HashSet};
 
 use domain::values::Sha256Digest;
 
-use crate::document::Question;
 use crate::error::DocumentError;
 use crate::json::Read;
 use crate::limits::PRODUCTS_MAX;
 use crate::package::Package;
+use crate::question::Question;
 
 /// A product as a document names it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Product {
-    /// The first is its own; others are package URLs.
+    /// The first is the product's own id; the others are package URLs.
     pub(crate) ids: Vec<String>,
     pub(crate) sha256: Option<Sha256Digest>,
 }
@@ -24,10 +26,10 @@ impl Product {
     }
 }
 
-/// The products of a document that are the firmware, by their own ids. `None`: the statements without products are.
-pub(crate) fn of_firmware(products: &[Product], question: Question<'_>) -> Read<Vec<String>> {
+/// The own ids of the products that are the firmware. Empty if the document names no product.
+pub(crate) fn of_firmware(products: &[Product], question: Question<'_>) -> Read<HashSet<String>> {
     let own = |product: &Product| product.ids.first().cloned().unwrap_or_default();
-    let chosen = |which: &dyn Fn(&Product) -> bool| -> Vec<String> {
+    let chosen = |which: &dyn Fn(&Product) -> bool| -> HashSet<String> {
         products.iter().filter(|product| which(product)).map(own).collect()
     };
     if let Some(name) = question.product {
@@ -46,7 +48,7 @@ pub(crate) fn of_firmware(products: &[Product], question: Question<'_>) -> Read<
 #[derive(Default)]
 pub(crate) struct Products {
     all: Vec<Product>,
-    places: std::collections::HashMap<String, usize>,
+    places: HashMap<String, usize>,
 }
 
 impl Products {

@@ -1,16 +1,16 @@
-//! SLSA provenance: an in-toto statement in a DSSE envelope. Who signed it is checked by the caller, who has the keys.
+//! SLSA provenance: an in-toto statement in a DSSE envelope. The caller has the keys and checks the signatures.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use domain::firmware::DocumentFormat;
 
-use crate::document::Question;
 use crate::error::DocumentError;
 use crate::json::{Read, Reader};
 use crate::limits::{ENVELOPE_MAX_BYTES, ENVELOPE_SIGNATURES_MAX, SUBJECTS_MAX};
 use crate::products::sha256_of;
+use crate::question::Question;
 
-/// What the envelope has to have in it.
+/// The only type of payload that is read.
 pub(crate) const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 const STATEMENT_TYPES: [&str; 2] = ["https://in-toto.io/Statement/v0.1", "https://in-toto.io/Statement/v1"];
 
@@ -21,7 +21,7 @@ pub struct Provenance {
     pub builder: Option<String>,
     /// What was signed: the pre-authentication encoding of DSSE.
     pub signed: Vec<u8>,
-    /// Any of them may be by a trusted key.
+    /// One of them must be by a trusted key.
     pub signatures: Vec<Vec<u8>>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn read(bytes: &[u8], question: Question<'_>) -> Read<(DocumentFormat
     let mut reader = Reader::new(bytes)?;
     reader.object(|reader, field| {
         match field {
-            "payload" => payload = Some(base64_of("payload", &reader.long_text("payload", ENVELOPE_MAX_BYTES)?)?),
+            "payload" => payload = Some(base64_of("payload", &reader.long_text("payload")?)?),
             "signatures" => reader.list(|reader| {
                 if signatures.len() >= ENVELOPE_SIGNATURES_MAX {
                     return Err(DocumentError::TooManySignatures);

@@ -1,9 +1,10 @@
-//! Components, as both formats of SBOMs name them.
+//! Components of a firmware, from an SBOM of either format.
 
 use std::collections::BTreeSet;
 
 use crate::error::DocumentError;
 use crate::json::Read;
+use crate::kept::KeptBytes;
 use crate::limits::COMPONENTS_MAX;
 use crate::package::Package;
 
@@ -20,6 +21,7 @@ pub struct Component {
 #[derive(Default)]
 pub(crate) struct Components {
     read: usize,
+    kept: KeptBytes,
     different: BTreeSet<Component>,
 }
 
@@ -30,15 +32,14 @@ impl Components {
         if self.read > COMPONENTS_MAX { Err(DocumentError::TooManyComponents) } else { Ok(()) }
     }
 
-    /// A component with the package URL that the document gives it, if any. A URL that is not valid can't be compared with others.
-    pub(crate) fn add(&mut self, name: String, version: Option<String>, url: Option<&str>) {
+    /// Adds a component, with its package URL if the document has one. An invalid URL is left out: it can't be compared with others.
+    pub(crate) fn add(&mut self, name: String, version: Option<String>, url: Option<&str>) -> Read<()> {
         let package: Option<Package> = url.and_then(|url| url.parse().ok());
         let (package, packaged) = package.map_or((None, None), |package| (Some(package.name), package.version));
-        self.different.insert(Component {
-            package,
-            name,
-            version: packaged.or(version).filter(|text| !text.is_empty()),
-        });
+        let version = packaged.or(version).filter(|text| !text.is_empty());
+        self.kept.add([Some(name.as_str()), package.as_deref(), version.as_deref()].into_iter().flatten())?;
+        self.different.insert(Component { package, name, version });
+        Ok(())
     }
 
     pub(crate) fn all(self) -> Vec<Component> {

@@ -23,7 +23,7 @@ fn package(reader: &mut Reader<'_>, components: &mut Components) -> Read<()> {
             "versionInfo" => version = reader.text("packages.versionInfo")?,
             "externalRefs" => reader.list(|reader| {
                 if let Some(url) = package_url(reader)? {
-                    // A package that says its URL twice counts twice.
+                    // A package with two URLs counts twice.
                     if !urls.is_empty() {
                         components.count()?;
                     }
@@ -38,11 +38,9 @@ fn package(reader: &mut Reader<'_>, components: &mut Components) -> Read<()> {
     let name = name.filter(|name| !name.is_empty());
     let name = name.ok_or_else(|| DocumentError::field("packages.name", "is missing"))?;
     if urls.is_empty() {
-        components.add(name, version, None);
-    } else {
-        urls.iter().for_each(|url| components.add(name.clone(), version.clone(), Some(url)));
+        return components.add(name, version, None);
     }
-    Ok(())
+    urls.iter().try_for_each(|url| components.add(name.clone(), version.clone(), Some(url)))
 }
 
 /// The locator of a reference of the type `purl`.

@@ -1,8 +1,8 @@
-//! What statements and components make of a firmware, for one vulnerability, one package, or both.
+//! Decides from statements and components whether a firmware is affected by a vulnerability, a package, or both.
 
 use crate::vex::VexStatus;
 
-/// Whether a vulnerability or package concerns a firmware. The later one is the worse one for a device that runs several.
+/// Whether a vulnerability or package concerns a firmware, from the best to the worst. The worst component of a device counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Exposure {
     /// No document says anything.
@@ -26,24 +26,24 @@ impl Exposure {
     }
 }
 
-/// What is known of a firmware.
+/// What the documents of a firmware say.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Told {
-    /// The worst of what the latest VEX that speaks of the vulnerability says; none if none does, or no vulnerability is asked for.
+pub struct Evidence {
+    /// The worst statement of the latest VEX about the vulnerability. None if no VEX is about it, or if no vulnerability is asked for.
     pub vex: Option<VexStatus>,
-    /// Whether it contains the package, at the version if one is asked for; none if it has no SBOM, or no package is asked for.
+    /// Whether the firmware contains the package, in the version that is asked for. None if it has no SBOM, or if no package is asked for.
     pub contains: Option<bool>,
 }
 
-/// A VEX goes before an SBOM: it was written by somebody who has looked.
-pub fn exposure_of(told: Told) -> Exposure {
-    match told {
-        Told { vex: Some(VexStatus::Affected), .. } => Exposure::Affected,
-        Told { vex: Some(VexStatus::UnderInvestigation), .. } => Exposure::UnderInvestigation,
-        Told { vex: Some(VexStatus::NotAffected | VexStatus::Fixed), .. } => Exposure::NotAffected,
-        Told { vex: None, contains: Some(true) } => Exposure::Affected,
-        Told { vex: None, contains: Some(false) } => Exposure::NotAffected,
-        Told { vex: None, contains: None } => Exposure::Unknown,
+/// A VEX goes before an SBOM: its author has analysed the firmware.
+pub fn exposure_of(evidence: Evidence) -> Exposure {
+    match evidence {
+        Evidence { vex: Some(VexStatus::Affected), .. } => Exposure::Affected,
+        Evidence { vex: Some(VexStatus::UnderInvestigation), .. } => Exposure::UnderInvestigation,
+        Evidence { vex: Some(VexStatus::NotAffected | VexStatus::Fixed), .. } => Exposure::NotAffected,
+        Evidence { vex: None, contains: Some(true) } => Exposure::Affected,
+        Evidence { vex: None, contains: Some(false) } => Exposure::NotAffected,
+        Evidence { vex: None, contains: None } => Exposure::Unknown,
     }
 }
 
@@ -53,11 +53,11 @@ mod tests {
 
     #[test]
     fn a_vex_goes_before_an_sbom() {
-        let told = |vex, contains| exposure_of(Told { vex, contains });
-        assert_eq!(told(Some(VexStatus::NotAffected), Some(true)), Exposure::NotAffected);
-        assert_eq!(told(Some(VexStatus::Affected), Some(false)), Exposure::Affected);
-        assert_eq!(told(None, Some(true)), Exposure::Affected);
-        assert_eq!(told(None, Some(false)), Exposure::NotAffected);
-        assert_eq!(told(None, None), Exposure::Unknown);
+        let exposure = |vex, contains| exposure_of(Evidence { vex, contains });
+        assert_eq!(exposure(Some(VexStatus::NotAffected), Some(true)), Exposure::NotAffected);
+        assert_eq!(exposure(Some(VexStatus::Affected), Some(false)), Exposure::Affected);
+        assert_eq!(exposure(None, Some(true)), Exposure::Affected);
+        assert_eq!(exposure(None, Some(false)), Exposure::NotAffected);
+        assert_eq!(exposure(None, None), Exposure::Unknown);
     }
 }

@@ -1,13 +1,18 @@
-//! Statements about vulnerabilities, as both formats of VEX make them.
+//! Statements about vulnerabilities, from a VEX of either format.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use crate::error::DocumentError;
+use crate::json::Read;
+use crate::kept::KeptBytes;
+use crate::limits::STATEMENTS_MAX;
+
 /// Longest name of a vulnerability, in characters.
 const VULNERABILITY_MAX_CHARS: usize = 64;
 
-/// What a statement says. The later one is the worse one.
+/// What a statement says, from the best to the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum VexStatus {
     Fixed,
@@ -39,9 +44,9 @@ pub struct Statement {
     /// In capitals, such as `CVE-2022-3602`.
     pub vulnerability: String,
     pub status: VexStatus,
-    /// Why the firmware isn't affected, as the standard words it or as free text.
+    /// Why the firmware isn't affected: a word of the standard, or a free text.
     pub justification: Option<String>,
-    /// The component that it is about: a canonical package URL without version.
+    /// The component that it is about: a canonical package URL without version. None: all of the firmware.
     pub package: Option<String>,
 }
 
@@ -52,27 +57,48 @@ pub fn vulnerability_id(text: &str) -> Option<String> {
     is_named.then(|| text.to_ascii_uppercase())
 }
 
-/// Statements of one document, one for each vulnerability and component: the latest, and the worst of those at one time.
+/// Statements of one document, one for each vulnerability and component: the latest, and of several at one time the worst.
 #[derive(Default)]
-pub(crate) struct Statements(BTreeMap<Subject, Timed>);
+pub(crate) struct Statements {
+    /// Also those that another statement replaced: a document can name many vulnerabilities and many components in few bytes, and each
+    /// pair of them is a statement.
+    added: usize,
+    kept: KeptBytes,
+    by_subject: BTreeMap<Subject, Timed>,
+}
 
 /// A vulnerability, and the component if not all of the firmware is meant.
 type Subject = (String, Option<String>);
 
-/// A statement and its time.
-type Timed = (Option<DateTime<Utc>>, Statement);
+/// The time of a statement, its status and its justification.
+type Timed = (Option<DateTime<Utc>>, VexStatus, Option<String>);
 
 impl Statements {
-    pub(crate) fn add(&mut self, at: Option<DateTime<Utc>>, statement: Statement) {
-        let key = (statement.vulnerability.clone(), statement.package.clone());
-        match self.0.get_mut(&key) {
-            Some(known) if (at, statement.status) > (known.0, known.1.status) => *known = (at, statement),
-            Some(_) => {}
-            None => drop(self.0.insert(key, (at, statement))),
+    pub(crate) fn add(&mut self, at: Option<DateTime<Utc>>, statement: Statement) -> Read<()> {
+        self.added += 1;
+        if self.added > STATEMENTS_MAX {
+            return Err(DocumentError::TooManyStatements);
         }
+        let Statement { vulnerability, status, justification, package } = statement;
+        let texts = [Some(vulnerability.as_str()), justification.as_deref(), package.as_deref()];
+        self.kept.add(texts.into_iter().flatten())?;
+        let subject = (vulnerability, package);
+        let is_outdated = self.by_subject.get(&subject).is_some_and(|known| (known.0, known.1) >= (at, status));
+        if !is_outdated {
+            self.by_subject.insert(subject, (at, status, justification));
+        }
+        Ok(())
     }
 
-    pub(crate) fn all(self) -> Vec<Statement> {
-        self.0.into_values().map(|(_, statement)| statement).collect()
+    pub(crate) fn into_all(self) -> Vec<Statement> {
+        self.by_subject
+            .into_iter()
+            .map(|((vulnerability, package), (_, status, justification))| Statement {
+                vulnerability,
+                status,
+                justification,
+                package,
+            })
+            .collect()
     }
 }
