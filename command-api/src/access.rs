@@ -124,7 +124,7 @@ pub(crate) async fn admit(State(app): State<App>, request: Request, next: Next) 
     response
 }
 
-/// The caller, if the operation takes one, and what it depends on that they are let in.
+/// The caller, if the operation takes one, and why they are let in.
 async fn admitted(app: &App, parts: &mut Parts, access: Access) -> Result<Option<(Caller, Admission)>, Problem> {
     if matches!(access, Access::Anyone | Access::Device | Access::Webhook) {
         return Ok(None);

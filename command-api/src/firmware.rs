@@ -45,7 +45,7 @@ pub(crate) async fn sweep(app: &App) {
     documents::sweep(app).await;
 }
 
-/// Does so once, and looks again and again for what uploads left.
+/// Sweeps once, then removes again and again what uploads left.
 pub(crate) async fn keep_sweeping(app: App) {
     let pause = (app.config.upload_abandoned_after / 2).clamp(SWEEP_INTERVAL_MIN, SWEEP_INTERVAL_MAX);
     let stop = app.tasks.token().clone();

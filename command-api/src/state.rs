@@ -177,9 +177,9 @@ pub(crate) struct Shared {
     pub(crate) network: Option<Arc<dyn RawEvents>>,
     pub(crate) secrets: Option<SecretStore>,
     pub(crate) firmware_store: FirmwareStore,
-    /// What it has.
+    /// The objects in the firmware store.
     pub(crate) objects: Arc<dyn ObjectStore>,
-    /// What of it is known to have its digest.
+    /// Objects that are known to have their digest.
     pub(crate) proofs: Proofs,
     pub(crate) config: ApiConfig,
     pub(crate) metrics: Option<PrometheusHandle>,

@@ -14,6 +14,7 @@ mod model;
 pub(crate) mod quotas;
 mod requests;
 mod retention;
+mod same_fields;
 mod standing;
 mod trusted_keys;
 

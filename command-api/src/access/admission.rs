@@ -1,7 +1,7 @@
-//! Bodies that take a while to arrive: whether their sender is still let in.
+//! Bodies that arrive slowly: whether their sender is still let in.
 //!
 //! A request is let in by its head. Somebody who is about to lose a credential, or whose tenant is about to be closed, could begin requests
-//! and complete them afterwards. So while a body arrives the admission is looked at again.
+//! and complete them afterwards. So the admission is checked again while the body arrives, and when it ends.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -17,15 +17,15 @@ use crate::caller::{Caller, DeviceLimits, Role};
 use crate::http::Problem;
 use crate::state::App;
 
-/// A part of a body that arrives longer than this after the last look is taken only after another one.
+/// A part of a body, or its end, that arrives longer than this after the last check is taken only after another check.
 pub(crate) const LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 
-/// What it depends on that a request is let in.
+/// Why a request was let in.
 pub(super) struct Admission {
     /// The caller, as the credential says.
     pub(super) shown: Caller,
     pub(super) credential: Credential,
-    /// The role that the operation takes in the tenant of the caller; none if it takes those who run the installation.
+    /// The role that the caller needs in their tenant; none if they are let in as one who runs the installation.
     pub(super) least: Option<Role>,
     /// The devices that the request may concern; none: all.
     pub(super) limits: Option<DeviceLimits>,
@@ -51,7 +51,7 @@ impl Admission {
         (Body::from_stream(stream::unfold(arriving, Arriving::next)), refusal)
     }
 
-    /// Fails if the credential has ended, the tenant is shut, or the caller's rights are others than at the beginning.
+    /// Fails if the credential has ended, the tenant is shut, or the caller's rights have changed since the beginning.
     async fn must_stand(&self, app: &App) -> Result<(), Problem> {
         self.credential.must_stand(app).await?;
         let Some(least) = self.least else { return Ok(()) };
@@ -72,7 +72,11 @@ struct Arriving {
 
 impl Arriving {
     async fn next(mut self) -> Option<(Result<Bytes, BoxError>, Self)> {
-        let chunk = self.chunks.next().await?;
+        if self.refusal.get().is_some() {
+            return None;
+        }
+        // The end is checked, too: a sender of chunks may send all of the body and hold back the end.
+        let chunk = self.chunks.next().await;
         if self.looked_at.elapsed() >= LOOKED_AT_EVERY {
             self.looked_at = Instant::now();
             if let Err(problem) = self.admission.must_stand(&self.app).await {
@@ -80,6 +84,6 @@ impl Arriving {
                 return Some((Err("the sender is no longer let in".into()), self));
             }
         }
-        Some((chunk.map_err(Into::into), self))
+        Some((chunk?.map_err(Into::into), self))
     }
 }

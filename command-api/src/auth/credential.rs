@@ -1,4 +1,4 @@
-//! What somebody has shown, as far as it must be looked at again while a stream is open.
+//! What a caller has shown, as far as it must be checked again while a stream is open or a body arrives.
 
 use chrono::{DateTime, Utc};
 use domain::{ApiKeyId, TenantId};

@@ -175,7 +175,8 @@ impl From<Course> for CourseBody {
     }
 }
 
-/// The policy decides anew over what each device did: two courses, which are the bounds of what would have happened.
+/// What would have happened, computed by the rules of campaigns from what each device did. The truth lies between the two courses: in one all
+/// devices of unknown outcome confirm, in the other all fail.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CoursesBody {
     /// Devices that take part and have no outcome of their own: they had no turn, have not ended, or were cancelled.
@@ -220,9 +221,9 @@ pub(crate) struct WhatIfBody {
 
 /// Ask what a campaign would have done with other settings
 ///
-/// The gates are run again over the campaign's recorded events, with the limits in the body: `would_stop`. And the policy decides anew when each
-/// device has its turn, with what each did and how long it took: `course`. Nothing is written, and a running campaign is not changed. 409 while
-/// the campaign has no plan; 409 `no_course` with waves or a concurrency for blue/green or for more than 100,000 devices; 409
+/// `would_stop` comes from the campaign's recorded events: the gates are run over them again, with the limits in the body. `course` is a rehearsal
+/// of the whole campaign with the settings in the body: the rules of campaigns decide when each device has its turn, and each device then does what
+/// it did, in the time that it took. Nothing is written, and a running campaign is not changed. 409 while the campaign has no plan; 409 `no_course` with waves or a concurrency for blue/green or for more than 100,000 devices; 409
 /// `campaign_too_large` if it has more than 1,000,000 records, or if the whole log has more than 50,000,000 since it was created. 503
 /// `previews_busy` as for previews.
 #[utoipa::path(

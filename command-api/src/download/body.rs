@@ -17,7 +17,7 @@ use crate::http::Problem;
 use crate::state::App;
 use crate::transfers::{Transfer, paced};
 
-/// A stream of an object's bytes in a range. Fails at once if the object doesn't exist or hasn't its digest.
+/// A stream of an object's bytes in a range. Fails at once if the object doesn't exist or doesn't have its digest.
 pub(super) async fn open(
     app: &App,
     path: &ObjectPath,

@@ -1,4 +1,4 @@
-//! The bytes of a stored object in pieces. A file is read in larger pieces than the library's: each costs a task.
+//! The bytes of a stored object in pieces. Each piece of a file is read by a task of its own, so the pieces are larger than the library's.
 
 use std::fs::File;
 use std::io;
@@ -17,7 +17,7 @@ pub(super) type Chunks = BoxStream<'static, Result<Bytes, Error>>;
 /// Bytes of a piece of a file. Each download under way has one in memory.
 const PIECE_BYTES: u64 = 64 * 1024;
 
-/// The bytes of what was got.
+/// The bytes of a stored object.
 pub(super) fn of(got: GetResult) -> Chunks {
     let GetResult { payload, range, .. } = got;
     match payload {

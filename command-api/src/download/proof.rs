@@ -1,8 +1,8 @@
-//! Which stored objects have their digest.
+//! Compares stored objects with their digests before they are given out.
 //!
-//! Before a process gives out an object it has read it whole and compared it with the SHA-256 that the log has. What it found counts for this
-//! version of the object, which the store names in each answer: an object that was written again is read again. Downloads of an object that is
-//! being read wait for it; the reading goes on if they don't.
+//! A process reads a whole object and compares it with the SHA-256 that the log has. The result counts for one version of the object. The
+//! store names the version in each answer, so an object that was written again is read again. Downloads wait while their object is read. The
+//! reading continues when they stop waiting, and ends when the process stops.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,14 +21,14 @@ use crate::firmware::broken_store;
 use crate::http::Problem;
 use crate::state::App;
 
-/// Objects whose digest is remembered; beyond it the ones that were not asked for longest are forgotten.
+/// Objects whose result is remembered. Beyond it, results that weren't used for the longest time are forgotten.
 const KNOWN_MAX: u64 = 100_000;
 /// Objects that are read at a time.
 const READINGS_MAX: usize = 2;
 /// How often a download begins again because the object was written meanwhile.
 const REWRITTEN_MAX: usize = 3;
 
-/// What a process knows of stored objects. Clones share it.
+/// The results of this process, and the readings under way. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Proofs(Arc<Known>);
 
@@ -45,7 +45,7 @@ struct Found {
     is_right: bool,
 }
 
-/// Ends when an object was read, however that went.
+/// Ends when the reading of an object has ended, also if it failed.
 type Reading = Shared<BoxFuture<'static, ()>>;
 
 impl Default for Proofs {
@@ -64,7 +64,7 @@ impl Proofs {
         self.0.found.get(path).filter(|found| found.version == version).map(|found| found.is_right)
     }
 
-    /// Reads an object in the background, unless that is under way.
+    /// Reads an object in the background, unless it is being read.
     pub(crate) fn read(&self, app: &App, path: &ObjectPath, sha256: Sha256Digest) -> BoxFuture<'static, ()> {
         let mut under_way = self.under_way();
         if let Some(reading) = under_way.get(path) {
@@ -76,15 +76,23 @@ impl Proofs {
         drop(under_way);
         let (proofs, app, path) = (self.clone(), app.clone(), path.clone());
         app.tasks.clone().spawn("reading of stored firmware", async move {
-            let place = proofs.0.places.acquire().await;
-            match found(&app, &path, sha256).await {
-                Ok(found) => proofs.0.found.insert(path.clone(), found),
-                Err(error) => tracing::warn!(object = %path, %error, "Stored firmware can't be read now."),
+            tokio::select! {
+                biased;
+                () = app.tasks.token().cancelled() => {}
+                () = proofs.read_now(&app, &path, sha256) => {}
             }
             proofs.under_way().remove(&path);
-            drop((place, done));
+            drop(done);
         });
         reading.boxed()
+    }
+
+    async fn read_now(&self, app: &App, path: &ObjectPath, sha256: Sha256Digest) {
+        let _place = self.0.places.acquire().await;
+        match found(app, path, sha256).await {
+            Ok(found) => self.0.found.insert(path.clone(), found),
+            Err(error) => tracing::warn!(object = %path, %error, "Stored firmware can't be read now."),
+        }
     }
 }
 
@@ -108,35 +116,36 @@ fn version(meta: &ObjectMeta) -> String {
     format!("{e_tag:?} {version:?} {last_modified} {size}")
 }
 
-/// The bytes of a range of an object that has its digest.
+/// Opens a range of an object. Fails if the object doesn't have its digest.
 pub(super) async fn open(
     app: &App,
     path: &ObjectPath,
     sha256: &Sha256Digest,
     range: std::ops::Range<u64>,
 ) -> Result<GetResult, Problem> {
+    // An empty object has no range.
+    let bounded = (!range.is_empty()).then_some(GetRange::Bounded(range));
+    proved(app, path, sha256, GetOptions { range: bounded, ..GetOptions::default() }).await
+}
+
+/// Fails if an object doesn't have its digest now. For a caller that opens the object later, or sends the device to the bucket.
+pub(super) async fn check(app: &App, path: &ObjectPath, sha256: &Sha256Digest) -> Result<(), Problem> {
+    proved(app, path, sha256, GetOptions { head: true, ..GetOptions::default() }).await.map(drop)
+}
+
+/// Gets an object after it was compared with its digest. The answer is of the version that was compared.
+async fn proved(
+    app: &App,
+    path: &ObjectPath,
+    sha256: &Sha256Digest,
+    options: GetOptions,
+) -> Result<GetResult, Problem> {
     for _ in 0..REWRITTEN_MAX {
-        // An empty object has no range.
-        let bounded = (!range.is_empty()).then(|| GetRange::Bounded(range.clone()));
-        let options = GetOptions { range: bounded, ..GetOptions::default() };
-        let got = app.objects.get_opts(path, options).await.map_err(missing(app))?;
+        let got = app.objects.get_opts(path, options.clone()).await.map_err(missing(app))?;
         if let Some(is_right) = app.proofs.of(path, &version(&got.meta)) {
             return if is_right { Ok(got) } else { Err(differs()) };
         }
         drop(got);
-        app.proofs.read(app, path, *sha256).await;
-    }
-    let detail = format!("the firmware store {} can't be read in time", app.firmware_store.name());
-    Err(Problem::unavailable("firmware_store_unavailable", detail))
-}
-
-/// Whether an object has its digest now; for whoever gets it from the store itself.
-pub(super) async fn check(app: &App, path: &ObjectPath, sha256: &Sha256Digest) -> Result<(), Problem> {
-    for _ in 0..REWRITTEN_MAX {
-        let meta = app.objects.head(path).await.map_err(missing(app))?;
-        if let Some(is_right) = app.proofs.of(path, &version(&meta)) {
-            return if is_right { Ok(()) } else { Err(differs()) };
-        }
         app.proofs.read(app, path, *sha256).await;
     }
     let detail = format!("the firmware store {} can't be read in time", app.firmware_store.name());
@@ -155,5 +164,22 @@ fn missing(app: &App) -> impl Fn(object_store::Error) -> Problem + '_ {
             Problem::not_found("the firmware's bytes are not in the store")
         }
         other => broken_store(app)(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_that_stops_reads_no_firmware() {
+        let api = crate::tests::Api::new();
+        let (app, path) = (&api.app, ObjectPath::from("acme/1/one"));
+        app.objects.put(&path, "one".into()).await.unwrap();
+        let version = version(&app.objects.head(&path).await.unwrap());
+        app.tasks.token().cancel();
+        app.proofs.read(app, &path, Sha256Digest::of(b"one")).await;
+        assert_eq!(app.proofs.of(&path, &version), None);
+        assert!(app.proofs.under_way().is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! Sends a download on to the bucket that has the bytes.
 //!
-//! The bucket's link is made for each download and ends with ours, at most a quarter of an hour later. From then on the bucket is trusted:
-//! only the device can say whether it got what it was told.
+//! A link to the bucket is made for each download. It is valid as long as our link, but at least half a minute and at most a quarter of an
+//! hour. The bytes that the bucket then sends are compared by the device alone.
 
 use std::time::Duration;
 
@@ -22,7 +22,8 @@ const LIFETIME_MAX: Duration = Duration::from_secs(900);
 /// How long it is valid at least: the request to the bucket comes after the answer.
 const LIFETIME_MIN: Duration = Duration::from_secs(30);
 
-/// The answer that leads to the bucket; none if downloads aren't sent on, or the bytes are in no bucket.
+/// The redirect to the bucket; none if downloads aren't redirected, or the bytes are in no bucket. No cache may keep it, because the bucket's
+/// link ends soon.
 pub(super) async fn to_bucket(
     app: &App,
     path: &ObjectPath,
@@ -36,5 +37,6 @@ pub(super) async fn to_bucket(
     let left = (expires_at - clock::now()).to_std().unwrap_or_default();
     let link = app.firmware_store.link(path, left.clamp(LIFETIME_MIN, LIFETIME_MAX)).await;
     let Some(link) = link.map_err(broken_store(app))? else { return Ok(None) };
-    Ok(Some((StatusCode::FOUND, [(header::LOCATION, link.as_str())]).into_response()))
+    let headers = [(header::LOCATION, link.as_str()), (header::CACHE_CONTROL, "no-store")];
+    Ok(Some((StatusCode::FOUND, headers).into_response()))
 }

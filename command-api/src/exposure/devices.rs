@@ -1,4 +1,4 @@
-//! `GET /exposure/devices`: the devices behind the numbers.
+//! `GET /exposure/devices`: the devices that the report counts.
 
 use axum::Json;
 use axum::extract::State;

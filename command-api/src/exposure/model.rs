@@ -1,4 +1,4 @@
-//! Answers about exposure.
+//! Exposure in replies.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use projections::exposure::{ExposedDevice, ExposedFirmware, ExposureCounts, ExposureReport};

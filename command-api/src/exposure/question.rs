@@ -1,4 +1,4 @@
-//! What is asked: a vulnerability, a package, or both, and the time.
+//! Reads the question from the parameters: a vulnerability, a package, or both, and the time.
 
 use chrono::{DateTime, Utc};
 use documents::{Package, vulnerability_id};

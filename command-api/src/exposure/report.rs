@@ -1,4 +1,4 @@
-//! `GET /exposure`: numbers for a whole tenant.
+//! `GET /exposure`: how many devices of a tenant are affected.
 
 use axum::Json;
 use axum::extract::State;

@@ -1,7 +1,6 @@
 //! Incoming bytes: streamed to a temporary object while they are measured, then moved to the path of their digest or dropped.
 //!
-//! An [`Incoming`] that isn't kept removes itself, also when its request is dropped half-way. What a crash left is removed by a
-//! sweep.
+//! An [`Incoming`] that isn't kept removes itself, also when its request is dropped half-way. A sweep removes what a crash left.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,7 +144,7 @@ async fn remove(objects: &Arc<dyn ObjectStore>, path: &ObjectPath) {
 pub(super) async fn sweep(app: &App) {
     let age = app.config.upload_abandoned_after;
     app.firmware_store.sweep().await;
-    // A file in a directory grows by parts, and the slowest upload that is allowed takes this long for one.
+    // A file in a directory grows by whole parts. The slowest upload that is allowed takes this time for one part.
     let slowest_part = PART_BYTES as u64 / app.config.upload_least.bytes_per_second.max(1);
     for directory in app.firmware_store.directories() {
         if let Err(error) = sweep_files(&directory.join(INCOMING), age + Duration::from_secs(slowest_part)).await {

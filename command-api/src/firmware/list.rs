@@ -16,7 +16,7 @@ use crate::state::App;
 
 /// Words of [`domain::firmware::FirmwareStatus`].
 const STATUSES: [&str; 4] = ["active", "deprecated", "withdrawn", "deleted"];
-/// Longest text that is looked for.
+/// Longest text of a search.
 const TEXT_MAX_CHARS: usize = 100;
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -28,15 +28,15 @@ pub(crate) struct Session {
     pub(crate) used_at: DateTime<Utc>,
     #[serde(default)]
     pub(crate) standing: Standing,
-    /// The API key that it was begun with; it ends when that does.
+    /// The API key with which it began; the session ends when the key does.
     #[serde(default)]
     pub(crate) api_key: Option<ApiKeyId>,
-    /// Whether the token that it was begun with said the kind of its holder.
+    /// Whether the token with which it began said the kind of its holder.
     #[serde(default = "stated")]
     pub(crate) is_kind_stated: bool,
 }
 
-/// People of the OpenID provider are people.
+/// Sessions that were stored without this field began at the OpenID provider, which says that its users are people.
 fn stated() -> bool {
     true
 }
@@ -49,7 +49,7 @@ pub(crate) struct Beginning {
     pub(crate) standing: Standing,
     pub(crate) api_key: Option<ApiKeyId>,
     pub(crate) is_kind_stated: bool,
-    /// When it ends at the latest, if that is before every session's end.
+    /// The end of the token or API key with which it begins; none if only the lifetime of sessions bounds it.
     pub(crate) ends_by: Option<DateTime<Utc>>,
 }
 

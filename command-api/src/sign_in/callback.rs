@@ -9,10 +9,12 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::exchange::{Answer, word};
+use super::parts::SignIn;
 use super::pending::Pending;
 use super::provider::{Metadata, unavailable};
 use super::roles::no_role;
-use super::{SignIn, admitted_by, cookies, has_any_right, metrics, page, query, set_up, standing};
+use super::visitor::{admitted_by, has_any_right, set_up, standing};
+use super::{cookies, metrics, page, query};
 use crate::caller::Caller;
 use crate::http::Problem;
 use crate::http::problem::ProblemBody;
@@ -80,7 +82,7 @@ async fn signed_in(app: &App, parts: &Parts) -> Result<impl IntoResponse, Proble
         limits: None,
         is_kind_stated: true,
     };
-    if !has_any_right(app, caller)? {
+    if !has_any_right(app, caller).await? {
         return Err(no_role());
     }
     let standing = standing(app, &tenant, &person.actor).await?;

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{SignedIn, set_up};
+use super::visitor::{SignedIn, set_up};
 use crate::caller::Role;
 use crate::http::Problem;
 use crate::http::problem::ProblemBody;

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::SignIn;
+use super::parts::SignIn;
 use super::pending::Pending;
 use super::provider::{Metadata, SecretIn, unavailable};
 use crate::http::Problem;

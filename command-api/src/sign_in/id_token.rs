@@ -6,7 +6,7 @@ use runtime::clock;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::SignIn;
+use super::parts::SignIn;
 use super::pending::Pending;
 use super::provider::unavailable;
 use crate::http::Problem;

@@ -1,14 +1,18 @@
-//! `POST /auth/session`: who shows a token or an API key gets a web session, so that a browser keeps no token.
+//! `POST /auth/session`: the holder of a token or an API key gets a web session, so that a browser keeps no token.
+//!
+//! The session gives no more than the token or key does, and ends with it. A page of another origin can't begin one: it can't send the header.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use domain::Key;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{admitted_by, cookies, has_any_right, set_up, standing};
+use super::cookies;
+use super::visitor::{admitted_by, has_any_right, set_up, standing};
 use crate::auth::{Credential, has_header, identify};
 use crate::http::Problem;
 use crate::http::problem::ProblemBody;
@@ -46,18 +50,21 @@ pub(crate) async fn open_session(State(app): State<App>, parts: Parts) -> Result
     }
     let (caller, credential) = identify(&app, &parts).await?;
     admitted_by(&app, &caller.tenant).await?;
-    if !has_any_right(&app, caller.clone())? {
+    if !has_any_right(&app, caller.clone()).await? {
         return Err(Problem::forbidden_as("no_role", "the token has no role in its tenant"));
     }
     let standing = standing(&app, &caller.tenant, &caller.actor).await?;
+    let (api_key, ends_by) = match credential {
+        Credential::ApiKey { tenant, id } => {
+            let key = app.known_keys()?.current()?.get(&Key::new(&tenant, &id))?;
+            (Some(id), key.and_then(|key| key.aggregate.terms()?.expires_at))
+        }
+        Credential::Token { expires_at } => (None, Some(expires_at)),
+        Credential::Session { .. } => return Err(Problem::internal("a header shows no session")),
+    };
     if let Some(before) = sign_in.shown(&parts) {
         sign_in.sessions.end(&before).await?;
     }
-    let (api_key, ends_by) = match credential {
-        Credential::ApiKey { id, .. } => (Some(id), None),
-        Credential::Token { expires_at } => (None, Some(expires_at)),
-        Credential::Session { .. } => (None, None),
-    };
     let opened = OpenedSession { actor: caller.actor.to_string(), tenant_id: caller.tenant.to_string() };
     let token = sign_in.sessions.begin(Beginning {
         tenant: caller.tenant,

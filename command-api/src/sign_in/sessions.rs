@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::{SignIn, set_up, standing};
+use super::parts::SignIn;
+use super::visitor::{set_up, standing};
 use crate::auth::has_header;
 use crate::caller::{Caller, Role};
 use crate::http::path::SessionPath;

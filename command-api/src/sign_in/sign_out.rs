@@ -7,7 +7,9 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{SignIn, SignedIn, cookies, set_up};
+use super::cookies;
+use super::parts::SignIn;
+use super::visitor::{SignedIn, set_up};
 use crate::http::Problem;
 use crate::http::problem::ProblemBody;
 use crate::state::App;

@@ -11,7 +11,8 @@ use utoipa::IntoParams;
 
 use super::pending::{LIFETIME, Pending};
 use super::return_to::local_path;
-use super::{cookies, page, query, set_up};
+use super::visitor::set_up;
+use super::{cookies, page, query};
 use crate::http::Problem;
 use crate::http::problem::ProblemBody;
 use crate::state::App;

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::SignIn;
 use super::id_token::{Identity, refused};
+use super::parts::SignIn;
 use super::provider::{Metadata, unavailable};
 use crate::http::Problem;
 

@@ -6,7 +6,8 @@ use axum::http::request::Parts;
 use domain::{Actor, Key, MemberId, TenantId};
 use trust::SessionToken;
 
-use super::{SignIn, origin};
+use super::origin;
+use super::parts::SignIn;
 use crate::caller::Caller;
 use crate::http::Problem;
 use crate::sessions::{Session, Standing};
@@ -67,7 +68,7 @@ pub(super) async fn standing(app: &App, tenant: &TenantId, actor: &Actor) -> Res
     Ok(Standing { suspensions, removals: member.map_or(0, |member| member.aggregate.removals) })
 }
 
-/// Whether nothing has ended the session since it began. Who asks for a tenant that is shut is told so by others.
+/// Whether nothing has ended the session since it began. That the tenant is shut is checked elsewhere, where the reply says so.
 async fn stands(app: &App, session: &Session) -> Result<bool, Problem> {
     if let Some(key) = session.api_key
         && let Err(problem) = app.known_keys()?.must_stand(&session.tenant, key)
@@ -83,8 +84,9 @@ pub(crate) fn shows_session(app: &App, parts: &Parts) -> bool {
     app.sign_in.as_ref().is_some_and(|sign_in| sign_in.shown(parts).is_some())
 }
 
-/// What the tenant lets somebody do who has no role by their groups.
-pub(super) fn has_any_right(app: &App, caller: Caller) -> Result<bool, Problem> {
+/// Whether the caller may do anything, by their own roles or by what the tenant grants them.
+pub(super) async fn has_any_right(app: &App, caller: Caller) -> Result<bool, Problem> {
+    app.knows_all_members().await?;
     let caller = app.with_grants(caller)?;
     Ok(!caller.roles.is_empty() || !caller.limited.is_empty())
 }

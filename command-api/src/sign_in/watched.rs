@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 
-use super::ProviderHttp;
+use super::provider::ProviderHttp;
 
 /// The same requests, of which the last one's error is kept.
 pub(super) struct Watched {

@@ -1,4 +1,4 @@
-//! `GET /auth/sign-in-ways`: what a console offers to who has not signed in.
+//! `GET /auth/sign-in-ways`: how people can sign in, for a console.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::shows_session;
+use super::visitor::shows_session;
 use crate::state::App;
 
 /// How people can sign in.

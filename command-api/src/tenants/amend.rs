@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::model::TenantBody;
 use super::retention::RetentionAmendment;
+use super::same_fields::same_fields;
 use crate::auth::{Caller, Role};
 use crate::http::commands::CommandHeaders;
 use crate::http::path::TenantPath;
@@ -60,6 +61,16 @@ pub(crate) struct RulesAmendment {
     require_provenance: Option<bool>,
 }
 
+same_fields!(QuotasAmendment => QuotasPatch { devices, firmware_bytes, campaigns, requests_per_minute });
+same_fields!(RulesAmendment => TenantRulesPatch {
+    require_reason,
+    require_approval,
+    require_digest_report,
+    require_signatures,
+    require_sbom,
+    require_provenance,
+});
+
 impl TenantAmendment {
     fn into_patch(self) -> TenantPatch {
         let name = match self.name {
@@ -67,27 +78,10 @@ impl TenantAmendment {
             Change::Clear => Change::Clear,
             Change::Keep => Change::Keep,
         };
-        let QuotasAmendment { devices, firmware_bytes, campaigns, requests_per_minute } =
-            self.quotas.unwrap_or_default();
-        let RulesAmendment {
-            require_reason,
-            require_approval,
-            require_digest_report,
-            require_signatures,
-            require_sbom,
-            require_provenance,
-        } = self.rules.unwrap_or_default();
         TenantPatch {
             name,
-            quotas: QuotasPatch { devices, firmware_bytes, campaigns, requests_per_minute },
-            rules: TenantRulesPatch {
-                require_reason,
-                require_approval,
-                require_digest_report,
-                require_signatures,
-                require_sbom,
-                require_provenance,
-            },
+            quotas: self.quotas.unwrap_or_default().into(),
+            rules: self.rules.unwrap_or_default().into(),
             retention: self.retention.unwrap_or_default().into(),
         }
     }

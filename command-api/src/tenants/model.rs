@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::retention::RetentionBody;
+use super::same_fields::same_fields;
 use crate::http::Done;
 
 /// A tenant.
@@ -56,66 +57,23 @@ pub(crate) struct RulesBody {
     /// Different trusted keys that must have signed a firmware before it goes out, in updates and rollbacks; 0 asks for none.
     pub(super) require_signatures: u8,
     /// A firmware needs an SBOM before it goes out.
-    #[serde(default)]
     pub(super) require_sbom: bool,
     /// A firmware needs a provenance by a trusted key before it goes out.
-    #[serde(default)]
     pub(super) require_provenance: bool,
 }
 
-impl From<Quotas> for QuotasBody {
-    fn from(Quotas { devices, firmware_bytes, campaigns, requests_per_minute }: Quotas) -> Self {
-        Self { devices, firmware_bytes, campaigns, requests_per_minute }
+same_fields!(Quotas, QuotasBody { devices, firmware_bytes, campaigns, requests_per_minute });
+same_fields!(
+    TenantRules,
+    RulesBody {
+        require_reason,
+        require_approval,
+        require_digest_report,
+        require_signatures,
+        require_sbom,
+        require_provenance,
     }
-}
-
-impl From<QuotasBody> for Quotas {
-    fn from(QuotasBody { devices, firmware_bytes, campaigns, requests_per_minute }: QuotasBody) -> Self {
-        Self { devices, firmware_bytes, campaigns, requests_per_minute }
-    }
-}
-
-impl From<TenantRules> for RulesBody {
-    fn from(rules: TenantRules) -> Self {
-        let TenantRules {
-            require_reason,
-            require_approval,
-            require_digest_report,
-            require_signatures,
-            require_sbom,
-            require_provenance,
-        } = rules;
-        Self {
-            require_reason,
-            require_approval,
-            require_digest_report,
-            require_signatures,
-            require_sbom,
-            require_provenance,
-        }
-    }
-}
-
-impl From<RulesBody> for TenantRules {
-    fn from(rules: RulesBody) -> Self {
-        let RulesBody {
-            require_reason,
-            require_approval,
-            require_digest_report,
-            require_signatures,
-            require_sbom,
-            require_provenance,
-        } = rules;
-        Self {
-            require_reason,
-            require_approval,
-            require_digest_report,
-            require_signatures,
-            require_sbom,
-            require_provenance,
-        }
-    }
-}
+);
 
 impl TenantBody {
     /// After a command.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Tenants;
+use super::same_fields::same_fields;
 
 /// For how many days the tenant keeps what isn't an event; null: for as many as tenants without a setting. Events are kept for ever.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -44,35 +45,22 @@ pub(crate) struct RetentionAmendment {
     dead_letter_days: Change<u16>,
 }
 
-impl From<Retention> for RetentionBody {
-    fn from(retention: Retention) -> Self {
-        let Retention { telemetry_days, update_log_days, device_download_days, dead_letter_days } = retention;
-        Self { telemetry_days, update_log_days, device_download_days, dead_letter_days }
-    }
-}
-
-impl From<RetentionBody> for Retention {
-    fn from(retention: RetentionBody) -> Self {
-        let RetentionBody { telemetry_days, update_log_days, device_download_days, dead_letter_days } = retention;
-        Self { telemetry_days, update_log_days, device_download_days, dead_letter_days }
-    }
-}
-
-impl From<RetentionAmendment> for RetentionPatch {
-    fn from(retention: RetentionAmendment) -> Self {
-        let RetentionAmendment { telemetry_days, update_log_days, device_download_days, dead_letter_days } = retention;
-        Self { telemetry_days, update_log_days, device_download_days, dead_letter_days }
-    }
-}
+same_fields!(Retention, RetentionBody { telemetry_days, update_log_days, device_download_days, dead_letter_days });
+same_fields!(RetentionAmendment => RetentionPatch {
+    telemetry_days,
+    update_log_days,
+    device_download_days,
+    dead_letter_days,
+});
 
 impl Tenants {
-    /// What came before is too old to be shown, although it may not have been removed yet.
+    /// From when on something is shown. What is older may not have been removed yet.
     pub(crate) async fn kept_since(&self, tenant: &TenantId, kept: Kept) -> Result<DateTime<Utc>, StoreError> {
         let days = self.get(tenant).await?.spec.retention.set(kept).unwrap_or(kept.default_days());
         Ok(days_ago(days))
     }
 
-    /// The same; none if the tenant has set nothing.
+    /// The same, or none if the tenant has set nothing.
     pub(crate) async fn set_to_keep_since(
         &self,
         tenant: &TenantId,

@@ -1,4 +1,4 @@
-//! Documents of firmware without PostgreSQL: what is kept of them, and what a repeated request does.
+//! Documents of firmware without PostgreSQL: which bytes are stored and removed, and how a repeated request is answered.
 
 use axum::body::Body;
 use axum::http::{Method, Request, header};
@@ -54,14 +54,16 @@ async fn documents_are_added_replaced_and_removed_and_their_bytes_with_them() {
     assert_eq!(api.documents(&firmware).await, [id]);
     assert_eq!(api.kept().await.len(), before + 1, "the bytes of the first are gone");
     let path = format!("/firmware/{firmware}/documents/{id}");
-    assert_eq!(api.get(&path).await.body["components"][0]["name"], "b");
+    let got = api.get(&path).await;
+    assert_eq!(got.bytes, sbom("b").into_bytes());
+    assert_eq!(got.headers[header::CONTENT_LENGTH], got.bytes.len().to_string().as_str());
     assert_eq!(api.call(Method::DELETE, &path, &[], json!({"reason": "wrong"})).await.status, 200);
     assert_eq!(api.get(&path).await.problem(), "document_unknown");
     assert_eq!(api.kept().await.len(), before);
 }
 
 #[tokio::test]
-async fn what_is_refused_is_not_kept() {
+async fn a_refused_document_is_not_stored() {
     let api = Api::new();
     let firmware = api.firmware("2.0.0").await;
     let before = (api.kept().await.len(), api.stored().await);

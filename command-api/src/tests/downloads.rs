@@ -79,7 +79,7 @@ async fn a_link_is_good_for_as_long_as_was_asked_for() {
 }
 
 #[tokio::test]
-async fn bytes_that_were_changed_in_the_store_go_to_nobody() {
+async fn bytes_that_were_changed_in_the_store_are_refused() {
     let (api, id, link) = uploaded().await;
     assert_eq!(api.fetch(Method::GET, &link, &[]).await.status, 200);
     let sha256 = api.fetch(Method::HEAD, &link, &[]).await.header("etag").trim_matches('"').to_owned();

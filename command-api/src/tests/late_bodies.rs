@@ -12,12 +12,12 @@ use super::{Answer, Api, MODEL, PATIENCE, token};
 use crate::access::LOOKED_AT_EVERY;
 use crate::caller::Role;
 
-/// Time between the parts of a body: the admission is looked at again.
+/// Time between the parts of a body. It is the behaviour itself: the admission is checked again after [`LOOKED_AT_EVERY`].
 const MEANWHILE: Duration = LOOKED_AT_EVERY.saturating_add(Duration::from_millis(50));
 
 type Parts = Sender<Result<String, std::io::Error>>;
 
-/// Sends the first part of a body, waits for `meanwhile`, and sends the second part some time later.
+/// Sends the first part of a body, waits for `meanwhile`, and sends the second part some time later. If that is empty, only the end comes later.
 async fn sent_in_two(
     api: &Api,
     path: &str,
@@ -35,8 +35,10 @@ async fn sent_in_two(
         sender.send(Ok(parts[0].to_owned())).await.unwrap();
         meanwhile.await;
         tokio::time::sleep(MEANWHILE).await;
-        // The service may have ended the request.
-        drop(sender.send(Ok(parts[1].to_owned())).await);
+        if !parts[1].is_empty() {
+            // The service may have ended the request.
+            drop(sender.send(Ok(parts[1].to_owned())).await);
+        }
         drop(sender);
     };
     let (answer, ()) = tokio::join!(tokio::time::timeout(PATIENCE, api.send(request)), send);
@@ -44,6 +46,8 @@ async fn sent_in_two(
 }
 
 const ISSUE: [&str; 2] = ["{\"roles\": [\"vie", "wer\"]}"];
+/// All of the body, whose end comes later.
+const WITHOUT_END: [&str; 2] = ["{\"roles\": [\"viewer\"]}", ""];
 
 async fn keys(api: &Api) -> usize {
     api.get("/api-keys").await.body["items"].as_array().unwrap().len()
@@ -56,13 +60,31 @@ async fn a_request_is_not_completed_with_a_key_that_was_revoked_meanwhile() {
     let text = |field: &str| issued[field].as_str().unwrap().to_owned();
     let holder = api.bearing(text("token"));
     let late = sent_in_two(&holder, "/api-keys", "application/json", ISSUE, async {}).await;
-    assert_eq!(late.status, 201, "who may still send may be slow: {}", late.body);
+    assert_eq!(late.status, 201, "a caller with a valid key may be slow: {}", late.body);
+    let late = sent_in_two(&holder, "/api-keys", "application/json", WITHOUT_END, async {}).await;
+    assert_eq!(late.status, 201, "{}", late.body);
     let revoke = async {
         let path = format!("/api-keys/{}", text("key_id"));
         assert_eq!(api.call(Method::DELETE, &path, &[], json!({"reason": "leaked"})).await.status, 200);
     };
     let stored = keys(&api).await;
     let late = sent_in_two(&holder, "/api-keys", "application/json", ISSUE, revoke).await;
+    assert_eq!((late.status.as_u16(), late.problem()), (401, "unauthorized"), "{}", late.body);
+    assert_eq!(keys(&api).await, stored);
+}
+
+#[tokio::test]
+async fn a_request_of_which_only_the_end_is_missing_is_not_completed_with_a_revoked_key() {
+    let api = Api::new().follows_keys().await;
+    let issued = api.post("/api-keys", json!({"roles": ["admin"]})).await.body;
+    let text = |field: &str| issued[field].as_str().unwrap().to_owned();
+    let holder = api.bearing(text("token"));
+    let stored = keys(&api).await;
+    let revoke = async {
+        let path = format!("/api-keys/{}", text("key_id"));
+        assert_eq!(api.call(Method::DELETE, &path, &[], json!({"reason": "leaked"})).await.status, 200);
+    };
+    let late = sent_in_two(&holder, "/api-keys", "application/json", WITHOUT_END, revoke).await;
     assert_eq!((late.status.as_u16(), late.problem()), (401, "unauthorized"), "{}", late.body);
     assert_eq!(keys(&api).await, stored);
 }

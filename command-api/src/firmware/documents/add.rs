@@ -1,18 +1,17 @@
-//! `POST /firmware/{id}/documents`: add a document, or put it in the place of another.
+//! `POST /firmware/{id}/documents`: add a document, or replace one.
 //!
-//! The document is checked whole, then its bytes are stored under an id of their own, then the event: an upload that fails leaves nothing
-//! that counts.
+//! The document is checked whole, then its bytes are stored under an id of their own, then the event is stored. Without the event the bytes
+//! don't count, and are removed later.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use documents::{Content, Document};
 use domain::firmware::{Firmware, FirmwareCommand, FirmwareDocument};
 use domain::ids::name_based_uuid;
-use domain::values::Sha256Digest;
 use domain::{DocumentId, FirmwareId, Key, Rejection};
 use utoipa::ToSchema;
 
-use super::incoming::{Parts, content_of, described, refused, signer};
+use super::incoming::{Parts, content_of, described, digest_of, refused, signer};
 use super::model::{DocumentBody, location};
 use super::{contents, stored};
 use crate::auth::Caller;
@@ -72,11 +71,12 @@ pub(crate) async fn add_document(
     let bytes = bytes.ok_or_else(|| Problem::invalid("document", "this part is missing"))?;
     let read = content_of(bytes.clone(), image.sha256, product.clone()).await?;
     let document = read.map_err(|error| refused(&error))?;
-    let signer = signer(&document.content, &*app.tenants.get(tenant).await?)?;
-    // Of the bytes, too: the same key with other bytes must not meet what is stored.
-    let of = [envelope.new_id(&caller).to_string(), Sha256Digest::of(&bytes).to_string()];
-    let new = DocumentId(name_based_uuid(&[of[0].as_str(), of[1].as_str()]));
-    let described = described(new, &bytes, &document, signer, (filename, product));
+    let signer = signer(&document.content, app.tenants.get(tenant).await?).await?;
+    let sha256 = digest_of(bytes.clone()).await?;
+    // The digest is part of the id: a request with the same key and other bytes must not overwrite stored bytes.
+    let names = [envelope.new_id(&caller).to_string(), sha256.to_string()];
+    let new = DocumentId(name_based_uuid(&[names[0].as_str(), names[1].as_str()]));
+    let described = described(new, (bytes.len() as u64, sha256), &document, signer, (filename, product));
     let command = FirmwareCommand::AddDocument { document: Box::new(described.clone()), replaces };
     let would_be = app.command(&caller, &envelope.as_dry_run(), &key, command.clone(), None).await?;
     if envelope.dry_run {
@@ -87,7 +87,7 @@ pub(crate) async fn add_document(
     }
     stored::put(&app, tenant, id, new, bytes).await?;
     let outcome = app.command(&caller, &envelope, &key, command, None).await;
-    // After another failure the event may have been stored all the same; the next start decides.
+    // After another failure the event may have been stored all the same. The next start looks in the log and decides.
     let is_refused = outcome.as_ref().is_err_and(|problem| problem.status().is_client_error());
     if is_refused || outcome.as_ref().is_ok_and(|done| !done.aggregate.has_document(new)) {
         discard(&app, &key, id, new).await;

@@ -1,12 +1,13 @@
 //! `GET /firmware/{id}/documents/{document_id}`: the bytes of a document.
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use domain::firmware::Firmware;
-use domain::values::Sha256Digest;
 use domain::{Key, Rejection};
 
+use super::incoming::digest_of;
 use super::stored;
 use crate::auth::Caller;
 use crate::firmware::filename::attachment;
@@ -15,6 +16,7 @@ use crate::http::path::FirmwareDocumentPath;
 use crate::http::problem::ProblemBody;
 use crate::http::{MinPosition, Path, PositionParams, Problem};
 use crate::state::App;
+use crate::transfers::paced;
 
 /// Get a document of a firmware
 ///
@@ -38,14 +40,20 @@ pub(crate) async fn get_document(
     let loaded = app.store.load_fresh(&Key::<Firmware>::new(&caller.tenant, &path.firmware_id)).await?;
     let known = loaded.aggregate.documents.iter().find(|document| document.id == path.document_id);
     let document = known.ok_or(Rejection::DocumentUnknown)?;
-    let _slot = app.documents.take(&caller.tenant)?;
-    let bytes = stored::get(&app, &caller.tenant, path.firmware_id, document.id).await.map_err(broken_store(&app))?;
-    if Sha256Digest::of(&bytes) != document.sha256 {
+    let (tenant, firmware) = (&caller.tenant, path.firmware_id);
+    let transfer = app.transfers.download(tenant)?;
+    let slot = app.documents.take(tenant)?;
+    let bytes = stored::get(&app, tenant, firmware, document.id).await.map_err(broken_store(&app))?;
+    if digest_of(bytes).await? != document.sha256 {
         return Err(Problem::internal("a stored document has another digest than its event"));
     }
+    drop(slot);
+    // The client may read slowly, so the document doesn't stay in memory for it: its bytes come from the store again.
+    let pieces = stored::pieces(&app, tenant, firmware, document.id).await.map_err(broken_store(&app))?;
     let headers = [
         (header::CONTENT_TYPE, "application/json".to_owned()),
+        (header::CONTENT_LENGTH, document.size.to_string()),
         (header::CONTENT_DISPOSITION, attachment(document.filename.as_deref().or(Some("document.json")))),
     ];
-    Ok((headers, bytes).into_response())
+    Ok((headers, Body::from_stream(paced(pieces, transfer))).into_response())
 }

@@ -1,9 +1,11 @@
-//! A document while it is uploaded: read whole, within its bound, and checked before anything is stored.
+//! Reads the parts of an upload within their bounds, and checks a document before it is stored.
+
+use std::sync::Arc;
 
 use axum::http::header;
 use bytes::Bytes;
 use documents::limits::{DOCUMENT_MAX_BYTES, KEPT_TEXT_MAX_BYTES};
-use documents::{Content, Document, DocumentError, Question, read};
+use documents::{Content, Document, DocumentError, Provenance, Question, read};
 use domain::DocumentId;
 use domain::firmware::{FirmwareDocument, KeyFingerprint};
 use domain::tenant::Tenant;
@@ -79,7 +81,7 @@ fn text_of(name: &str, bytes: Vec<u8>) -> Result<String, Problem> {
     if is_short { Ok(text.to_owned()) } else { Err(Problem::invalid(name, "is empty, or has control characters")) }
 }
 
-/// What a document says of the firmware with this digest, read beside the requests.
+/// What a document says of the firmware with this digest. Reading takes long, so it has a thread of its own.
 pub(super) async fn content_of(
     bytes: Bytes,
     firmware: Sha256Digest,
@@ -89,31 +91,42 @@ pub(super) async fn content_of(
     reading.await.map_err(Problem::internal)
 }
 
-/// 422 with the part that is at fault.
+/// The digest of a document. A large one takes long, so it is computed on a thread of its own.
+pub(super) async fn digest_of(bytes: Bytes) -> Result<Sha256Digest, Problem> {
+    spawn_blocking(move || Sha256Digest::of(&bytes)).await.map_err(Problem::internal)
+}
+
+/// 422 that names the part that is wrong.
 pub(super) fn refused(error: &DocumentError) -> Problem {
     Problem::invalid(if error.is_of_product() { "product" } else { "document" }, error.to_string())
 }
 
-/// The trusted key that signed a provenance; none for other documents.
-pub(super) fn signer(content: &Content, tenant: &Tenant) -> Result<Option<KeyFingerprint>, Problem> {
+/// The trusted key that signed a provenance; none for other documents. Each signature is tried with each key, so this has a thread of its
+/// own.
+pub(super) async fn signer(content: &Content, tenant: Arc<Tenant>) -> Result<Option<KeyFingerprint>, Problem> {
     let Content::Provenance(provenance) = content else { return Ok(None) };
+    let provenance = provenance.clone();
+    let trying = spawn_blocking(move || trusted_signer(&provenance, &tenant));
+    let found = trying.await.map_err(Problem::internal)?;
+    found.map(Some).ok_or_else(|| untrusted("it is not an envelope by a key that the tenant trusts"))
+}
+
+fn trusted_signer(provenance: &Provenance, tenant: &Tenant) -> Option<KeyFingerprint> {
     let keys = tenant.trusted_keys.0.iter();
     let mut keys = keys.filter_map(|(name, key)| Some((*name, key.public_key.parse::<VerificationKey>().ok()?)));
     let is_signer = |key: &VerificationKey| {
         provenance.signatures.iter().any(|signature| key.verifies_message(&provenance.signed, signature))
     };
-    let found = keys.find(|(_, key)| is_signer(key)).map(|(name, _)| name);
-    found.map(Some).ok_or_else(|| untrusted("it is not an envelope by a key that the tenant trusts"))
+    keys.find(|(_, key)| is_signer(key)).map(|(name, _)| name)
 }
 
 /// The document as the event has it.
 pub(super) fn described(
     id: DocumentId,
-    bytes: &Bytes,
+    (size, sha256): (u64, Sha256Digest),
     document: &Document,
     key: Option<KeyFingerprint>,
     (filename, product): (Option<String>, Option<String>),
 ) -> FirmwareDocument {
-    let (size, sha256) = (bytes.len() as u64, Sha256Digest::of(bytes));
     FirmwareDocument { id, format: document.format, size, sha256, filename, product, key }
 }

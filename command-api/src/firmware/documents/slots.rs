@@ -1,4 +1,4 @@
-//! Limits how many documents are in memory at the same time.
+//! Limits how many documents a process has in memory at the same time.
 
 use domain::TenantId;
 use tokio::sync::OwnedSemaphorePermit;
@@ -13,7 +13,7 @@ const TENANT_MAX: usize = 2;
 /// When a caller may try again, in seconds.
 const RETRY_AFTER_S: u32 = 5;
 
-/// The documents that a process may read.
+/// Limits of one process.
 pub(crate) struct DocumentSlots(Semaphores);
 
 /// Kept while a document is in memory.

@@ -1,4 +1,4 @@
-//! The bytes of documents in the store of objects.
+//! The bytes of documents in the object store.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use domain::firmware::{Firmware, document_object_name};
 use domain::{DocumentId, FirmwareId, Key, TenantId};
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use runtime::clock;
@@ -15,7 +16,7 @@ use crate::firmware::incoming::broken_store;
 use crate::http::Problem;
 use crate::state::App;
 
-/// A document without an event for this long is of an upload that failed, in minutes.
+/// Time after which a stored document without an event counts as left by an upload that failed, in minutes.
 const STALE_MINUTES: i64 = 60;
 
 fn path_of(tenant: &TenantId, firmware: FirmwareId, document: DocumentId) -> ObjectPath {
@@ -42,7 +43,17 @@ pub(super) async fn get(
     app.objects.get(&path_of(tenant, firmware, document)).await?.bytes().await
 }
 
-/// Removes the bytes. What stays is removed at the next start.
+/// The bytes piece by piece.
+pub(super) async fn pieces(
+    app: &App,
+    tenant: &TenantId,
+    firmware: FirmwareId,
+    document: DocumentId,
+) -> object_store::Result<BoxStream<'static, object_store::Result<Bytes>>> {
+    Ok(app.objects.get(&path_of(tenant, firmware, document)).await?.into_stream())
+}
+
+/// Removes the bytes. If that fails, the next start removes them.
 pub(super) async fn remove(app: &App, tenant: &TenantId, firmware: FirmwareId, document: DocumentId) {
     delete(&app.objects, &path_of(tenant, firmware, document)).await;
 }
@@ -69,12 +80,12 @@ pub(in crate::firmware) async fn sweep(app: &App) {
             continue;
         }
         match app.store.load_fresh(&Key::<Firmware>::new(&tenant, &firmware)).await {
-            // What the log doesn't know stays: it may be the wrong log.
+            // Documents of unknown firmware stay: the log may be the wrong one.
             Ok(loaded) if loaded.aggregate.content.is_some() && !loaded.aggregate.has_document(document) => {
                 delete(&app.objects, &object.location).await;
             }
             Ok(_) => {}
-            Err(error) => return tracing::warn!(%error, "It can't be determined which documents firmware has."),
+            Err(error) => return tracing::warn!(%error, "The event log can't say which documents firmware has."),
         }
     }
 }
@@ -95,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_are_told_by_their_place() {
+    fn only_names_of_documents_are_parsed() {
         let acme = TenantId::new("acme").unwrap();
         let (firmware, document) = (FirmwareId(Uuid::from_u128(7)), DocumentId(Uuid::from_u128(8)));
         let path = path_of(&acme, firmware, document);

@@ -1,4 +1,4 @@
-//! Who shows a token or an API key gets a session, with or without an OpenID provider.
+//! Sessions that begin with a token or an API key.
 
 use axum::http::header;
 use chrono::TimeDelta;
@@ -14,7 +14,7 @@ use crate::tests::{Api, token, token_rules};
 use crate::tokens::Tokens;
 
 impl Service {
-    /// A service at which people show tokens and keys.
+    /// A service without an OpenID provider.
     async fn without_provider() -> Self {
         Self::over(SignInConfig::without_provider(ORIGIN.to_owned(), SessionLimits::default()), None).await
     }
@@ -65,6 +65,20 @@ async fn a_session_ends_when_its_api_key_is_revoked() {
     api.call(axum::http::Method::DELETE, &format!("/api-keys/{id}"), &[], json!({"reason": "lost"})).await;
     assert_eq!(service.get("/api/v1/auth/session", &browser).await.status, 401);
     assert_eq!(service.get("/api/v1/devices", &browser).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_session_says_that_it_ends_with_its_api_key() {
+    let service = Service::without_provider().await;
+    let api = service.api.bearing(token("acme", Role::Admin)).follows_keys().await;
+    let key_ends_at = clock::now() + TimeDelta::minutes(5);
+    let issued = api.post("/api-keys", json!({"roles": ["viewer"], "expires_at": key_ends_at})).await;
+    let mut browser = Browser::default();
+    let opened = service.opens(&mut browser, issued.body["token"].as_str().unwrap()).await;
+    assert_eq!(opened.status, 201, "{}", opened.body);
+    let session = service.get("/api/v1/auth/session", &browser).await;
+    let end: chrono::DateTime<chrono::Utc> = serde_json::from_value(session.body["expires_at"].clone()).unwrap();
+    assert!(end <= key_ends_at, "{end} is after {key_ends_at}");
 }
 
 #[tokio::test]
