@@ -1,6 +1,6 @@
 /** The whole console: the page of the address in its frame, or the sign-in. */
-import { useEffect, useState } from "preact/hooks";
-import type { ComponentType } from "preact";
+import { useEffect, useErrorBoundary, useState } from "preact/hooks";
+import type { ComponentChildren, ComponentType } from "preact";
 import { Header } from "./layout/header.tsx";
 import { Help } from "./layout/help.tsx";
 import { listen } from "./layout/keys.ts";
@@ -65,5 +65,19 @@ function Shown() {
     const found = match<ComponentType<{ params: Record<string, string> }>>(ROUTES, path.value);
     if (!found) return <Page title="Nothing is here"><p>There is no page at this address.</p></Page>;
     // Another device or campaign is another page: nothing of the one before stays.
-    return <found.page key={path.value} params={found.params} />;
+    return <Guarded key={path.value}><found.page params={found.params} /></Guarded>;
+}
+
+/** A page that can't be drawn says so, and the frame around it stays: the other pages can still be opened. */
+function Guarded({ children }: { children: ComponentChildren }) {
+    const [error] = useErrorBoundary(thrown => console.error(thrown));
+    if (error === undefined || error === null) return <>{children}</>;
+    return (
+        <Page title="This page can't be shown">
+            <div class="notice bad" role="alert">
+                <p><span aria-hidden="true">✕ </span>The console failed: {error instanceof Error ? error.message : String(error)}. The service itself is not affected.</p>
+                <button onClick={() => window.location.reload()}>Load it again</button>
+            </div>
+        </Page>
+    );
 }

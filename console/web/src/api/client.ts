@@ -3,14 +3,14 @@ import createClient from "openapi-fetch";
 import { Problem, problemOf, unreachable } from "./problem.ts";
 import type { Paths } from "./types.ts";
 
-/** Longest wait for any reply but an upload's, in milliseconds. */
-const TIMEOUT_MS = 35_000;
+/** Longest wait for any reply but an upload's, in milliseconds; the service itself takes at most 30 s. */
+export const TIMEOUT_MS = 35_000;
 
 const signedOut = new Set<() => void>();
 
 /** Calls a function when a reply says that the session has ended. */
-export function onSignedOut(heard: () => void): void {
-    signedOut.add(heard);
+export function onSignedOut(listener: () => void): void {
+    signedOut.add(listener);
 }
 
 /** A reply, or the problem that there is none. */
@@ -36,7 +36,7 @@ interface Answer<T> {
 export async function body<T>(answer: Promise<Answer<T>>): Promise<T> {
     const { data, error, response } = await answer;
     if (response.ok) return data as T;
-    if (response.status === 401) signedOut.forEach(heard => heard());
+    if (response.status === 401) signedOut.forEach(listener => listener());
     throw problemOf(response.status, error);
 }
 

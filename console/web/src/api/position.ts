@@ -1,6 +1,6 @@
-/** The place in the log up to which this browser has heard. Reads name it, so that they never show less than was told. */
+/** The latest position in the log that this browser knows of. Reads name it, so that they never show an older state. */
 
-let heard: string | null = null;
+let latest: string | null = null;
 
 /** Parts of a token such as `1795976361006-1002.1`: the log, and the place in it. */
 function parts(token: string): [log: string, place: number] | null {
@@ -17,14 +17,14 @@ export function later(one: string | null, other: string): string {
     return one ?? other;
 }
 
-/** Remembers a position that a reply or a live message has told. */
-export function hear(position: string | null | undefined): void {
-    if (position) heard = later(heard, position);
+/** Remembers a position that a reply or a live message contained. */
+export function remember(position: string | null | undefined): void {
+    if (position) latest = later(latest, position);
 }
 
-/** What a read asks for; nothing before anything was heard. */
+/** What a read asks for; nothing before any position is known. */
 export function minPosition(): { min_position?: string } {
-    return heard ? { min_position: heard } : {};
+    return latest ? { min_position: latest } : {};
 }
 
 /** The number of the place, for people. */

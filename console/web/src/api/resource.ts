@@ -139,11 +139,11 @@ function start<T>(key: string, read: (signal: AbortSignal) => Promise<T>, show: 
         if (isReading) isWanted = true;
         else if (timer === undefined) timer = window.setTimeout(whenSeen, REREAD_MS);
     };
-    /** A page that nobody sees reads when it is seen again. */
+    /** A page that nobody sees reads when it is seen again. The listener is always the same function, so it is added once at most. */
     const whenSeen = (): void => {
         timer = undefined;
         if (!document.hidden) return void readNow();
-        document.addEventListener("visibilitychange", () => readSoon(), { once: true, signal: ended.signal });
+        document.addEventListener("visibilitychange", readSoon, { once: true, signal: ended.signal });
     };
 
     void readNow();

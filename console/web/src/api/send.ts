@@ -1,6 +1,6 @@
 /** Commands: asked for once, also when they are sent twice, and read back at the position where they are. */
-import { asProblem } from "./client.ts";
-import { hear } from "./position.ts";
+import { asProblem, TIMEOUT_MS } from "./client.ts";
+import { remember } from "./position.ts";
 import { Problem, problemOf, unreachable } from "./problem.ts";
 
 export interface Command {
@@ -8,6 +8,8 @@ export interface Command {
     /** Below `/api/v1`, with encoded ids. */
     path: string;
     body?: object;
+    /** The version that the command is for; the service refuses it when there is a later one. */
+    ifVersion?: number | undefined;
 }
 
 export interface Sent {
@@ -25,8 +27,10 @@ export function newKey(): string {
 export async function send(command: Command, { key = newKey(), dryRun = false } = {}): Promise<Sent> {
     const headers: Record<string, string> = { "content-type": "application/json" };
     if (!dryRun) headers["idempotency-key"] = key;
+    if (command.ifVersion !== undefined) headers["if-match"] = `"${command.ifVersion}"`;
     const url = `/api/v1${command.path}${dryRun ? (command.path.includes("?") ? "&" : "?") + "dry_run=true" : ""}`;
-    const request = { method: command.method, headers, body: JSON.stringify(command.body ?? {}), credentials: "same-origin" as const };
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const request = { method: command.method, headers, body: JSON.stringify(command.body ?? {}), credentials: "same-origin" as const, signal };
     let response: Response;
     try {
         response = await fetch(url, request);
@@ -36,7 +40,7 @@ export async function send(command: Command, { key = newKey(), dryRun = false } 
     const reply: unknown = await response.json().catch(() => null);
     if (!response.ok) throw problemOf(response.status, reply);
     const sent = (reply ?? {}) as Sent;
-    hear(sent.position);
+    remember(sent.position);
     return sent;
 }
 

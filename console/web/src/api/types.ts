@@ -9,6 +9,7 @@ export type CampaignRequest = Schemas["CampaignRequest"];
 export type Device = Schemas["DeviceBody"];
 export type Firmware = Schemas["FirmwareBody"];
 export type Gate = Schemas["GateBody"];
+export type Group = Schemas["GroupBody"];
 export type HistoryItem = Schemas["HistoryItem"];
 export type Preview = Schemas["PreviewBody"];
 export type Session = Schemas["SessionBody"];

@@ -17,6 +17,8 @@ test("a moment of the past leaves out later events", () => {
     assert.equal(request({}, late).to, late);
     assert.equal(request({ to: early }, late).to, early);
     assert.equal(request({ to: late }, early).to, early);
+    // As times, not as texts.
+    assert.equal(request({ to: "2026-01-01T00:00:00Z" }, "2026-01-01T00:00:00.5Z").to, "2026-01-01T00:00:00Z");
 });
 
 test("the export has the same filter", () => {

@@ -1,4 +1,5 @@
 /** The filter of the audit, as the URL has it, and as requests take it. Pure. */
+import { localText } from "../time/format.ts";
 
 export const NAMES = ["actor", "aggregate", "type", "from", "to", "correlation_id", "campaign_id", "order", "at_position"] as const;
 
@@ -42,7 +43,7 @@ export interface Wanted {
 /** The parameters of a request. While a moment of the past is looked at, later events are left out. */
 export function request(filter: Filter, moment: string | null): Wanted {
     const { type, order, at_position, to, ...texts } = filter;
-    const until = [to, moment ?? undefined].filter(time => time !== undefined).sort()[0];
+    const until = [to, moment ?? undefined].filter(time => time !== undefined).sort((one, other) => Date.parse(one) - Date.parse(other))[0];
     const types = typesOf(type);
     return {
         ...texts,
@@ -74,8 +75,7 @@ export function facets<T>(items: readonly T[], value: (item: T) => string | null
 
 /** A time as `datetime-local` writes it, in UTC or in the zone of the browser, whose offset is given in minutes. */
 export function inputTime(time: string | undefined, offset: number): string {
-    if (!time || Number.isNaN(Date.parse(time))) return "";
-    return new Date(Date.parse(time) - offset * 60_000).toISOString().slice(0, 19);
+    return !time || Number.isNaN(Date.parse(time)) ? "" : localText(Date.parse(time), offset);
 }
 
 /** The time that was typed there, as RFC 3339. */

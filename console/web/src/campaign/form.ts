@@ -1,5 +1,6 @@
 /** What is typed for a campaign, and the request that it makes. Pure. */
 import type { Campaign, CampaignRequest } from "../api/types.ts";
+import { localText } from "../time/format.ts";
 
 export type Targets = "all" | "filter" | "groups" | "devices";
 
@@ -144,11 +145,13 @@ export function formOf(campaign: Campaign): Form {
         devices: (campaign.target_devices ?? []).join("\n"),
         waves: campaign.waves.map(wave => wave.percentage).join(", "),
         isManual: campaign.waves.some(wave => wave.advance === "manual"),
+        canary_percentage: campaign.deployment_strategy === "canary" && campaign.canary_size == null ? text(campaign.waves[0]?.percentage) : "",
         soak_minutes: text(campaign.soak_minutes),
         failure_threshold_percent: text(campaign.failure_threshold_percent),
         gate_min_settled: text(campaign.gate_min_settled),
         max_concurrent_updates: text(campaign.max_concurrent_updates),
         rate_per_minute: text(campaign.rate_per_minute),
+        scheduled_start: campaign.scheduled_start ? localText(Date.parse(campaign.scheduled_start)).slice(0, 16) : "",
         window_days: window?.days ?? [],
         window_start: text(window?.start),
         window_end: text(window?.end),

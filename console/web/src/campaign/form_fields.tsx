@@ -121,7 +121,7 @@ function When({ form, change, error }: Props) {
             <h2>When</h2>
             <Check label="Another person must approve it" checked={form.requires_approval} onChange={requires_approval => change({ requires_approval })} />
             <Field label="Start at" type="datetime-local" value={form.scheduled_start} onInput={scheduled_start => change({ scheduled_start })}
-                hint="Empty: when it is started." error={error("scheduled_start")} />
+                hint="In the zone of this browser. Empty: when it is started." error={error("scheduled_start")} />
             <details open={form.window_start !== ""}>
                 <summary>Maintenance window</summary>
                 <div class="stack">

@@ -1,11 +1,11 @@
 /** A row for each wave: a bar of its devices, its numbers, and its gates with what was measured. */
 import { api, body } from "../api/client.ts";
 import { minPosition, shortPosition } from "../api/position.ts";
-import { of, useResource } from "../api/resource.ts";
+import { of, type Resource, useResource } from "../api/resource.ts";
 import type { CampaignStatus, Gate, Wave } from "../api/types.ts";
 import { Badge } from "../parts/badge.tsx";
 import { Bar } from "../parts/bar.tsx";
-import { Loading, Shown } from "../parts/states.tsx";
+import { Shown } from "../parts/states.tsx";
 import { href, path, to } from "../router/location.ts";
 import { count, percent, words } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
@@ -15,22 +15,25 @@ import { waveParts } from "./progress.ts";
 /** Most results of gates that are read. */
 const GATES_MAX = 200;
 
-export function Waves({ id, status }: { id: string; status: CampaignStatus | undefined }) {
+export function Waves({ id, status }: { id: string; status: Resource<CampaignStatus> }) {
     const gates = useResource(`gates ${id}`, signal =>
         body(api.GET("/campaigns/{campaign_id}/gates", { signal, params: { path: { campaign_id: id }, query: { limit: GATES_MAX, ...minPosition() } } })),
         of("campaign", id));
-    if (!status) return <Loading />;
     return (
-        <Shown of={gates}>
-            {({ now, items }) => {
-                const latest = latestGates(items, now);
-                return (
-                    <div class="stack">
-                        {status.waves.map(wave => <WaveRow key={wave.wave} wave={wave} isNow={wave.wave === status.wave} gates={latest.filter(gate => gate.wave === wave.wave)} />)}
-                        <Whole gates={latest.filter(gate => gate.wave == null)} />
-                    </div>
-                );
-            }}
+        <Shown of={status}>
+            {({ waves, wave: present }) => (
+                <Shown of={gates}>
+                    {({ now, items }) => {
+                        const latest = latestGates(items, now);
+                        return (
+                            <div class="stack">
+                                {waves.map(wave => <WaveRow key={wave.wave} wave={wave} isNow={wave.wave === present} gates={latest.filter(gate => gate.wave === wave.wave)} />)}
+                                <Whole gates={latest.filter(gate => gate.wave == null)} />
+                            </div>
+                        );
+                    }}
+                </Shown>
+            )}
         </Shown>
     );
 }

@@ -22,10 +22,15 @@ export function WhatIf({ campaign }: { campaign: Campaign }) {
     const [waves, setWaves] = useState("");
     const [concurrency, setConcurrency] = useState("");
     const [answer, setAnswer] = useState<Answer | Problem | null>(null);
+    const [isBusy, setBusy] = useState(false);
     const submit = async (event: Event): Promise<void> => {
         event.preventDefault();
+        // One question at a time, because replies can come out of order.
+        setAnswer(null);
+        setBusy(true);
         const body = whatIfRequest({ failure, settled, success, waves, concurrency });
         const reply = await tried({ method: "POST", path: to`/campaigns/${campaign.campaign_id}/what-if`, body });
+        setBusy(false);
         setAnswer(reply instanceof Problem ? reply : (reply as unknown as Answer));
     };
     return (
@@ -37,7 +42,7 @@ export function WhatIf({ campaign }: { campaign: Campaign }) {
                 <Field label="Successes, at least %" type="number" min={0} max={100} value={success} onInput={setSuccess} hint="Empty: as it is." />
                 <Field label="Waves, %" value={waves} onInput={setWaves} hint="Empty: as they are." />
                 <Field label="Devices at a time" type="number" min={1} value={concurrency} onInput={setConcurrency} hint="Empty: as it is." />
-                <div class="buttons"><button class="primary">What would have happened?</button></div>
+                <div class="buttons"><button class="primary" disabled={isBusy}>What would have happened?</button></div>
             </form>
             {answer instanceof Problem && <p class="error" role="alert">{sentence(answer)}</p>}
             {answer && !(answer instanceof Problem) && <Answered answer={answer} />}

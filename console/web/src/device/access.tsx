@@ -84,7 +84,7 @@ function Issue({ id, onClose, onTaken }: { id: string; onClose: () => void; onTa
             onTaken={reply => onTaken({ token: typeof reply.token === "string" ? reply.token : null, mqtt: (reply.mqtt ?? null) as Issued["mqtt"] })}>
             {errors => (
                 <>
-                    <Field label="Expires" type="datetime-local" value={until} onInput={setUntil} error={errors.expires_at} hint="Empty: when it is revoked." />
+                    <Field label="Expires" type="datetime-local" value={until} onInput={setUntil} error={errors.expires_at} hint="In the zone of this browser. Empty: when it is revoked." />
                     <details>
                         <summary>A client certificate in place of a token</summary>
                         <Text label="Certificate" value={certificate} onInput={setCertificate} rows={5} error={errors.certificate} hint="PEM" />

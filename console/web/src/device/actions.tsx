@@ -6,7 +6,7 @@ import { Actions, type Action } from "../parts/action.tsx";
 import { Check, Field, Select } from "../parts/field.tsx";
 import { to } from "../router/location.ts";
 import { at } from "../time/clock.ts";
-import { Ask } from "./ask.tsx";
+import { Ask, type FormProps } from "./ask.tsx";
 import { Edit } from "./edit.tsx";
 import { FirmwareSelect } from "./firmware_select.tsx";
 
@@ -51,12 +51,6 @@ export function DeviceActions({ device, reload }: { device: Device; reload: () =
             {open === "amend" && <Edit {...common} />}
         </div>
     );
-}
-
-export interface FormProps {
-    device: Device;
-    onClose: () => void;
-    onTaken: (position: string | undefined) => void;
 }
 
 function UpdateForm({ device, onClose, onTaken }: FormProps) {
@@ -112,7 +106,7 @@ function HoldForm({ device, onClose, onTaken }: FormProps) {
             {errors => (
                 <>
                     <p>No campaign and no update reaches the device while it is held.</p>
-                    <Field label="Until" type="datetime-local" value={until} onInput={setUntil} error={errors.until} hint="Empty: until it is released." />
+                    <Field label="Until" type="datetime-local" value={until} onInput={setUntil} error={errors.until} hint="In the zone of this browser. Empty: until it is released." />
                 </>
             )}
         </Ask>

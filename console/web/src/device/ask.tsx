@@ -3,8 +3,16 @@ import type { ComponentChildren } from "preact";
 import { useId, useRef, useState } from "preact/hooks";
 import { Problem, sentence } from "../api/problem.ts";
 import { newKey, tried, type Command, type Sent } from "../api/send.ts";
+import type { Device } from "../api/types.ts";
 import { Dialog } from "../parts/dialog.tsx";
 import { Field } from "../parts/field.tsx";
+
+/** What each form about one device gets. */
+export interface FormProps {
+    device: Device;
+    onClose: () => void;
+    onTaken: (position: string | undefined) => void;
+}
 
 interface Props {
     title: string;

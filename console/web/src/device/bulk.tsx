@@ -68,7 +68,7 @@ export function BulkDialog({ bulk, chosen, says, onClose, onDone }: {
         <Dialog title={`${label}: ${says}`} onClose={onClose}>
             <form onSubmit={submit}>
                 {bulk === "update" && <FirmwareSelect value={firmware} onChange={setFirmware} />}
-                {bulk === "hold" && <Field label="Until" type="datetime-local" value={until} onInput={setUntil} hint="Empty: until they are released. A held device gets no update." />}
+                {bulk === "hold" && <Field label="Until" type="datetime-local" value={until} onInput={setUntil} hint="In the zone of this browser. Empty: until they are released. A held device gets no update." />}
                 {(bulk === "add" || bulk === "remove") && <GroupSelect value={group} onChange={setGroup} />}
                 {bulk === "update" && <p class="muted">{"ids" in chosen ? "Each device gets an update of its own." : "They get a campaign without waves, which starts at once."}</p>}
                 <Field label="Reason" value={reason} onInput={setReason} hint="It is kept in the log." />

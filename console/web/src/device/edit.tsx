@@ -2,12 +2,11 @@
 import { useState } from "preact/hooks";
 import { Field, Text } from "../parts/field.tsx";
 import { to } from "../router/location.ts";
-import type { FormProps } from "./actions.tsx";
-import { Ask } from "./ask.tsx";
+import { Ask, type FormProps } from "./ask.tsx";
 import { EDITABLE, fields, patchOf, tagLines } from "./patch.ts";
 
 export function Edit({ device, onClose, onTaken }: FormProps) {
-    // The form keeps the device that it began with, whatever is reported meanwhile.
+    // The form keeps the device that it began with, also when the device reports something meanwhile.
     const [before] = useState(device);
     const [edited, setEdited] = useState(fields(before));
     const [tags, setTags] = useState(tagLines(before.tags));

@@ -1,15 +1,12 @@
 /** What the page of a device reads, now or at a moment of the past. */
 import { api, body } from "../api/client.ts";
+import { historyPage, type HistoryPage } from "../api/history.ts";
 import { minPosition } from "../api/position.ts";
 import { of, ofKind, useResource } from "../api/resource.ts";
-import type { HistoryItem } from "../api/types.ts";
 import { at } from "../time/clock.ts";
 
 /** Most events of one page. */
 export const HISTORY_ROWS = 200;
-/** Most pages that are read to come to a moment of the past. */
-const PAST_PAGES_MAX = 20;
-
 export function useDevice(id: string) {
     const moment = at.value;
     return useResource(`device ${id} ${moment}`, signal =>
@@ -17,11 +14,6 @@ export function useDevice(id: string) {
             signal,
             params: { path: { device_id: id }, query: moment ? { at_time: moment } : minPosition() },
         })), moment ? null : of("device", id));
-}
-
-export interface HistoryPage {
-    items: HistoryItem[];
-    next_cursor?: string | null | undefined;
 }
 
 function page(id: string, cursor: string | undefined, signal: AbortSignal): Promise<HistoryPage> {
@@ -34,15 +26,8 @@ function page(id: string, cursor: string | undefined, signal: AbortSignal): Prom
 /** The newest events of a device, or those until the moment that is looked at. */
 export function useHistory(id: string, cursor?: string) {
     const moment = at.value;
-    return useResource(`device-history ${id} ${cursor} ${moment}`, async signal => {
-        let found = await page(id, cursor, signal);
-        if (!moment) return found;
-        const isUntil = (item: HistoryItem): boolean => Date.parse(item.stored_at) <= Date.parse(moment);
-        for (let n = 1; n < PAST_PAGES_MAX && found.next_cursor && !found.items.some(isUntil); n += 1) {
-            found = await page(id, found.next_cursor, signal);
-        }
-        return { ...found, items: found.items.filter(isUntil) };
-    }, moment ? null : of("device", id));
+    return useResource(`device-history ${id} ${cursor} ${moment}`, signal =>
+        historyPage(one => page(id, one, signal), cursor, moment), moment ? null : of("device", id));
 }
 
 export function useUpdates(id: string, cursor?: string, limit = 50) {

@@ -20,7 +20,7 @@ export function series(items: readonly Measurement[], names: readonly string[]):
     return [times, ...values];
 }
 
-/** A pause of so many usual ones is a gap: no line is drawn over it. */
+/** A pause longer than this many usual ones is a gap: no line is drawn over it. */
 const GAP_FACTOR = 5;
 
 /** The same with a time without values in each gap, so that no line says what wasn't measured. */

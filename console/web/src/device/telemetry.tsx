@@ -14,9 +14,9 @@ import { numericNames, series, windows, withGaps, type Measurement } from "./ser
 
 /** Messages of one page. */
 const PAGE_ROWS = 200;
-/** When there are more, so many parts of the time are read, */
+/** Number of parts of the time that are read when there are more messages than one page has. */
 const PARTS = 20;
-/** and so many messages of each. */
+/** Messages that are read of each part. */
 const PART_ROWS = 100;
 /** Most measurements that are plotted at once. */
 const PLOTS_MAX = 6;

@@ -1,4 +1,5 @@
 /** The events of a device, the newest first: all, or those of some kinds. */
+import { noEvents } from "../api/history.ts";
 import { Chain, linkOf } from "../parts/chain.tsx";
 import { Check } from "../parts/field.tsx";
 import { Pager } from "../parts/pager.tsx";
@@ -26,7 +27,7 @@ export function Timeline({ id }: { id: string }) {
                     return (
                         <>
                             {chosen.length > 0 && <p class="muted small" role="status">{shown.length} of the {list.items.length} events of this page.</p>}
-                            {shown.length === 0 ? <Empty title={list.items.length === 0 ? "Nothing had happened yet" : "No event of these kinds on this page"} /> : (
+                            {shown.length === 0 ? <Empty title={list.items.length === 0 ? noEvents(list) : "No event of these kinds on this page"} /> : (
                                 <Chain label="Timeline" links={shown.map(item => {
                                     const link = linkOf(item);
                                     return { ...link, detail: sayDeviceEvent(item.type, item.event) ?? link.detail };

@@ -7,7 +7,7 @@ import { tried } from "../api/send.ts";
 import { Problem } from "../api/problem.ts";
 import type { Firmware } from "../api/types.ts";
 import { Actions, type Action } from "../parts/action.tsx";
-import { Failed, Loading } from "../parts/states.tsx";
+import { Shown } from "../parts/states.tsx";
 import { href, to } from "../router/location.ts";
 import { may } from "../session/session.ts";
 import { at } from "../time/clock.ts";
@@ -47,7 +47,7 @@ function actions(firmware: Firmware): Action[] {
     return [
         {
             command: "deprecate", label: "Deprecate", request: { method: "POST", path: to`/firmware/${id}/deprecate` }, cli: `waybill firmware deprecate ${id}`,
-            explains: <p>{name} stays usable. Whoever uses it sees a warning.</p>,
+            explains: <p>{name} stays usable. Those who use it see a warning.</p>,
         },
         {
             command: "withdraw", label: "Withdraw", tone: "danger", needsReason: true, request: { method: "POST", path: to`/firmware/${id}/withdraw` },
@@ -97,9 +97,7 @@ function WouldHit({ firmware, command }: { firmware: Firmware; command: "withdra
             )}
             {firmware.pinned_by.length === 0 && <p>No live campaign uses it.</p>}
             {needed && needed.devices > 0 && <p>{count(needed.devices)}{needed.more ? " or more" : ""} devices could go back to it.</p>}
-            {counted.problem && !counted.data && <Failed problem={counted.problem} />}
-            {!counted.data && !counted.problem && <Loading />}
-            {counted.data && <Updates found={counted.data} />}
+            <Shown of={counted}>{found => <Updates found={found} />}</Shown>
         </>
     );
 }

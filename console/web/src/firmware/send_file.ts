@@ -1,5 +1,5 @@
 /** Sends a file with its metadata. XMLHttpRequest is used because `fetch` doesn't say how much was sent. */
-import { hear } from "../api/position.ts";
+import { remember } from "../api/position.ts";
 import { Problem, problemOf, unreachable } from "../api/problem.ts";
 import type { Firmware } from "../api/types.ts";
 import type { Part } from "./signature.ts";
@@ -43,7 +43,7 @@ export function sendFile({ file, metadata, signatures, reason, key, onProgress, 
             const reply = read(request.responseText);
             if (request.status < 200 || request.status >= 300) return reject(problemOf(request.status, reply));
             const firmware = reply as Firmware & { position?: string };
-            hear(firmware.position);
+            remember(firmware.position);
             resolve({ firmware, wasThere: request.status === 200 });
         };
         signal.addEventListener("abort", () => request.abort(), { once: true });

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { lastMessageAt, streamState } from "../live/messages.ts";
 import { at, lookAt, now, toggleZone, zone } from "../time/clock.ts";
-import { clock, duration, zoneName } from "../time/format.ts";
+import { clock, duration, localText, zoneName } from "../time/format.ts";
 
 /** How far back the slider reaches, in minutes. */
 const BACK_MINUTES = 24 * 60;
@@ -58,10 +58,4 @@ function Moments({ close }: { close: () => void }) {
             </div>
         </div>
     );
-}
-
-/** A time as `datetime-local` writes it. */
-function localText(time: number): string {
-    const at = new Date(time);
-    return new Date(time - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }

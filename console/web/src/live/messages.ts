@@ -1,6 +1,6 @@
-/** Live messages, for whoever shows what changed. */
+/** Live messages, for the parts of pages that show what changed. */
 import { signal } from "@preact/signals";
-import { hear } from "../api/position.ts";
+import { remember } from "../api/position.ts";
 
 export interface Change {
     subject: { kind: string; id?: string };
@@ -48,7 +48,7 @@ export function receive(message: Message): void {
         return;
     }
     lastMessageAt.value = Date.now();
-    hear(message.position);
+    remember(message.position);
     if (message.type === "resync") tell("all");
     if (message.type === "hello") {
         // Something may have changed between the first read of a page and the beginning of the stream.

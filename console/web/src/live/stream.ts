@@ -20,6 +20,8 @@ export function follow(tell: (message: Message) => void, stop: AbortSignal): voi
     let reopen: number | undefined;
 
     const open = (): void => {
+        window.clearTimeout(reopen);
+        reopen = undefined;
         source?.close();
         heardAt = Date.now();
         source = new EventSource(last ? `${URL}?last_event_id=${encodeURIComponent(last)}` : URL);
@@ -47,7 +49,8 @@ export function follow(tell: (message: Message) => void, stop: AbortSignal): voi
 
     open();
     const watch = window.setInterval(() => {
-        if (Date.now() - heardAt < SILENCE_MAX_MS) return;
+        // A refused stream is silent, too, and is opened again after its wait.
+        if (reopen !== undefined || Date.now() - heardAt < SILENCE_MAX_MS) return;
         tell({ type: "state", state: "reconnecting" });
         open();
     }, WATCH_MS);

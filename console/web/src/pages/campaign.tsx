@@ -1,7 +1,7 @@
 /** One campaign: its state in a sentence, its waves and gates, what can be done, and the details in tabs. */
 import { api, body } from "../api/client.ts";
 import { minPosition } from "../api/position.ts";
-import { of, useResource } from "../api/resource.ts";
+import { of, type Resource, useResource } from "../api/resource.ts";
 import type { Campaign as CampaignBody, CampaignStatus } from "../api/types.ts";
 import { useStatus } from "../campaign/board_row.tsx";
 import { campaignActions } from "../campaign/actions.tsx";
@@ -46,8 +46,9 @@ export function Campaign({ params }: { params: Record<string, string> }) {
             <Shown of={campaign}>
                 {shown => (
                     <>
-                        <Head campaign={shown} status={moment ? undefined : status.data} reload={campaign.reload} />
-                        <Details campaign={shown} status={status.data} />
+                        {/* Numbers that couldn't be read again are shown with their age under Waves, not in the sentence. */}
+                        <Head campaign={shown} status={moment || status.problem ? undefined : status.data} reload={campaign.reload} />
+                        <Details campaign={shown} status={status} />
                     </>
                 )}
             </Shown>
@@ -90,7 +91,7 @@ function Head({ campaign, status, reload }: { campaign: CampaignBody; status: Ca
     );
 }
 
-function Details({ campaign, status }: { campaign: CampaignBody; status: CampaignStatus | undefined }) {
+function Details({ campaign, status }: { campaign: CampaignBody; status: Resource<CampaignStatus> }) {
     const tabs = at.value ? TABS_OF_THE_PAST : campaign.started_at ? TABS : ["Plan", "Timeline", "Settings"];
     const id = campaign.campaign_id;
     const shown = openTab(tabs);

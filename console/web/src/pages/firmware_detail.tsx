@@ -5,6 +5,7 @@ import { of, ofKind, useResource } from "../api/resource.ts";
 import type { Firmware } from "../api/types.ts";
 import { FirmwareActions } from "../firmware/actions.tsx";
 import { Campaigns } from "../firmware/campaigns.tsx";
+import { Documents } from "../firmware/documents.tsx";
 import { Downloads } from "../firmware/downloads.tsx";
 import { Signatures } from "../firmware/signatures.tsx";
 import { Timeline } from "../firmware/timeline.tsx";
@@ -20,7 +21,7 @@ import { at } from "../time/clock.ts";
 import { bytes, count, words } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
 
-const TABS = ["Where it runs", "Signatures", "Campaigns", "Downloads", "Timeline"];
+const TABS = ["Where it runs", "Signatures", "Documents", "Campaigns", "Downloads", "Timeline"];
 /** What is known of a moment of the past. */
 const TABS_OF_THE_PAST = ["Where it runs", "Signatures", "Timeline"];
 
@@ -116,6 +117,7 @@ function Details({ firmware }: { firmware: Firmware }) {
             <Tabs tabs={tabs} label="Details" />
             {shown === "Where it runs" && <Where firmware={firmware} />}
             {shown === "Signatures" && <Signatures firmware={firmware} />}
+            {shown === "Documents" && <Documents id={id} />}
             {shown === "Campaigns" && <Campaigns id={id} />}
             {shown === "Downloads" && <Downloads id={id} />}
             {shown === "Timeline" && <Timeline id={id} />}

@@ -1,11 +1,13 @@
 /** A new campaign, with what it would do beside the form while it is typed. Also the change of a draft, and a copy of a campaign. */
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { api, asProblem, body } from "../api/client.ts";
+import { minPosition } from "../api/position.ts";
 import { Problem, sentence } from "../api/problem.ts";
 import { useResource } from "../api/resource.ts";
-import { send } from "../api/send.ts";
-import type { CampaignRequest } from "../api/types.ts";
+import { newKey, send } from "../api/send.ts";
+import type { Campaign, CampaignRequest } from "../api/types.ts";
 import { cli, curl } from "../campaign/as_command.ts";
+import { changeOf, originalOfCopy } from "../campaign/change.ts";
 import { EMPTY, type Form, formOf, missing, request } from "../campaign/form.ts";
 import { FormFields } from "../campaign/form_fields.tsx";
 import { PreviewBody } from "../campaign/preview.tsx";
@@ -22,25 +24,47 @@ export function NewCampaign() {
     const edited = query.value.get("edit");
     const id = edited ?? query.value.get("clone");
     const original = useResource(id && `campaign ${id} form`, signal =>
-        body(api.GET("/campaigns/{campaign_id}", { signal, params: { path: { campaign_id: id ?? "" } } })));
+        body(api.GET("/campaigns/{campaign_id}", { signal, params: { path: { campaign_id: id ?? "" }, query: minPosition() } })));
     const title = edited ? "Change the campaign" : "New campaign";
     if (!id) {
         const firmware = query.value.get("firmware") ?? "";
-        return <Page title={title}><Editor first={{ ...EMPTY, firmware_id: firmware }} edited={null} /></Page>;
+        return <Page title={title}><Editor first={{ ...EMPTY, firmware_id: firmware }} /></Page>;
     }
     return (
         <Page title={title}>
-            <Shown of={original}>{campaign => <Editor first={formOf(campaign)} edited={edited} />}</Shown>
+            {/* What an earlier visit has read may have changed: the form begins anew with what is read now. */}
+            <Shown of={original}>{campaign => <Filled key={`${title} ${campaign.campaign_id} ${campaign.version}`} campaign={campaign} isEdit={edited !== null} />}</Shown>
         </Page>
     );
 }
 
-function Editor({ first, edited }: { first: Form; edited: string | null }) {
+interface Stored {
+    id: string;
+    version: number | undefined;
+    /** The request that stored it, as text; none yet if the campaign was there before. */
+    by?: string;
+}
+
+function Filled({ campaign, isEdit }: { campaign: Campaign; isEdit: boolean }) {
+    const original = useMemo(() => (isEdit ? campaign : originalOfCopy(campaign)), []);
+    return <Editor first={formOf(original)} original={original} edited={isEdit ? campaign : null} />;
+}
+
+function Editor({ first, original = null, edited = null }: {
+    first: Form;
+    /** The campaign that is changed or copied. */
+    original?: Campaign | null;
+    /** The campaign that is changed. */
+    edited?: Campaign | null;
+}) {
     const [form, setForm] = useState(first);
     const [reason, setReason] = useState("");
     const [problem, setProblem] = useState<Problem | null>(null);
     const [isBusy, setBusy] = useState(false);
-    const wanted = useMemo(() => request(form), [form]);
+    // The campaign as it was stored last: after a start was refused, the next attempt changes it and makes no second one.
+    const stored = useRef<Stored | null>(edited && { id: edited.campaign_id, version: edited.version });
+    const keys = useRef({ save: newKey(), start: newKey() });
+    const wanted = useMemo(() => (original ? changeOf(original, form) : request(form)), [form]);
     const settled = useSettled(JSON.stringify(wanted));
     const lacks = missing(form);
     const isReady = lacks === null;
@@ -54,13 +78,23 @@ function Editor({ first, edited }: { first: Form; edited: string | null }) {
         setProblem(null);
         try {
             const said = reason === "" ? undefined : reason;
-            const path = edited ? to`/campaigns/${edited}` : "/campaigns";
-            const saved = await send({ method: edited ? "PUT" : "POST", path, body: { ...wanted, reason: said } });
-            const id = String(saved.campaign_id);
-            if (isStarted) await send({ method: "POST", path: to`/campaigns/${id}/start`, body: { reason: said } });
+            const before = stored.current;
+            const body = { ...wanted, reason: said };
+            const by = JSON.stringify(body);
+            if (!before || before.by !== by) {
+                const path = before ? to`/campaigns/${before.id}` : "/campaigns";
+                const saved = await send({ method: before ? "PUT" : "POST", path, body, ifVersion: before?.version }, { key: keys.current.save });
+                keys.current.save = newKey();
+                stored.current = { id: String(saved.campaign_id), version: typeof saved.version === "number" ? saved.version : undefined, by };
+            }
+            const id = stored.current?.id ?? "";
+            if (isStarted) await send({ method: "POST", path: to`/campaigns/${id}/start`, body: { reason: said } }, { key: keys.current.start });
             navigate(href(to`/campaigns/${id}`));
         } catch (thrown) {
-            setProblem(asProblem(thrown));
+            const failed = asProblem(thrown);
+            // Only a command whose outcome isn't known is the same one when it is sent again.
+            if (!failed.isPassing) keys.current = { save: newKey(), start: newKey() };
+            setProblem(failed);
             setBusy(false);
         }
     };

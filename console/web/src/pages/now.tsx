@@ -20,12 +20,20 @@ interface UnderWay {
     status: CampaignStatus;
 }
 
+interface Board {
+    campaigns: UnderWay[];
+    /** There are more than are read. */
+    hasMore: boolean;
+}
+
 /** The campaigns under way with their numbers, in the order of their states. */
-async function underWay(signal: AbortSignal): Promise<UnderWay[]> {
+async function underWay(signal: AbortSignal): Promise<Board> {
     const asked = LIVE.map(status =>
         body(api.GET("/campaigns", { signal, params: { query: { status, limit: CAMPAIGNS_MAX, ...minPosition() } } })));
-    const campaigns = (await Promise.all(asked)).flatMap(list => list.items);
-    return Promise.all(campaigns.map(async campaign => ({ campaign, status: await readStatus(campaign.campaign_id, signal) })));
+    const lists = await Promise.all(asked);
+    const found = lists.flatMap(list => list.items);
+    const campaigns = await Promise.all(found.map(async campaign => ({ campaign, status: await readStatus(campaign.campaign_id, signal) })));
+    return { campaigns, hasMore: lists.some(list => list.next_cursor) };
 }
 
 export function Now() {
@@ -34,8 +42,8 @@ export function Now() {
     const stats = useResource("stats", signal => body(api.GET("/stats", { signal, params: { query: minPosition() } })), anything);
     const state = useResource(`tenant ${tenant}`, signal =>
         body(api.GET("/tenants/{tenant_id}", { signal, params: { path: { tenant_id: tenant } } })), ofKind("tenant"));
-    const needs = (campaigns.data ?? []).filter(({ status }) => status.waits_for.some(isForPeople));
-    const moving = campaigns.data ?? [];
+    const moving = campaigns.data?.campaigns ?? [];
+    const needs = moving.filter(({ status }) => status.waits_for.some(isForPeople));
     return (
         <Page title="Now" tabTitle={needs.length > 0 ? `▲ ${needs.length} waiting · Now` : "Now"}
             aside={<a class="button primary" href={href("/campaigns/new")}>New campaign</a>}>
@@ -47,9 +55,20 @@ export function Now() {
             <section class="stack" aria-labelledby="needs">
                 <h2 id="needs">Needs you</h2>
                 <Shown of={campaigns}>
-                    {() => needs.length === 0
-                        ? <p class="notice ok"><span><span aria-hidden="true">✓ </span>Nothing waits for a person.</span></p>
-                        : <ul class="needs">{needs.map(one => <Need key={one.campaign.campaign_id} {...one} />)}</ul>}
+                    {({ hasMore }) => (
+                        <>
+                            {needs.length > 0 && <ul class="needs">{needs.map(one => <Need key={one.campaign.campaign_id} {...one} />)}</ul>}
+                            {needs.length === 0 && !hasMore && <p class="notice ok"><span><span aria-hidden="true">✓ </span>Nothing waits for a person.</span></p>}
+                            {hasMore && (
+                                <p class="notice warn">
+                                    <span>
+                                        <span aria-hidden="true">! </span>More campaigns are under way than are shown here: at most {CAMPAIGNS_MAX} of each state.{" "}
+                                        <a href={href("/campaigns")}>All campaigns</a>
+                                    </span>
+                                </p>
+                            )}
+                        </>
+                    )}
                 </Shown>
             </section>
             <section class="stack" aria-labelledby="under-way">

@@ -28,7 +28,7 @@ const BOTTOM = 26;
 /** Pixels between ticks, about. */
 const TICK_WIDTH = 110;
 const TICK_HEIGHT = 45;
-/** Up to so many times each value has a dot. */
+/** Each value has a dot when there are at most this many times. */
 const DOTS_MAX = 40;
 const DAY_MS = 86_400_000;
 

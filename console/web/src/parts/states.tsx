@@ -48,7 +48,7 @@ export function Empty({ title, children }: { title: string; children?: Component
 }
 
 /**
- * What a resource has, whatever its state: data with its age when it is stale, why there is none, or that it is loading.
+ * What a resource has, in each of its states: data with its age when it is stale, why there is none, or that it is loading.
  */
 export function Shown<T>({ of, children }: { of: Resource<T>; children: (data: T) => ComponentChildren }) {
     if (of.data === undefined) return of.problem ? <Failed problem={of.problem} reload={of.reload} /> : <Loading />;

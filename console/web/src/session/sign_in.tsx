@@ -40,7 +40,7 @@ function Offered({ ways }: { ways: Ways }) {
             {ways.session && <WithKey />}
             {!ways.session && (
                 <p>
-                    Nobody can sign in: the service has no address with HTTPS. Whoever runs it sets <code>WAYBILL_PUBLIC_URL</code>.
+                    Nobody can sign in: the service has no address with HTTPS. Its administrator sets <code>WAYBILL_PUBLIC_URL</code>.
                 </p>
             )}
         </>

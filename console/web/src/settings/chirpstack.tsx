@@ -81,7 +81,7 @@ function Known({ known }: { known: Body }) {
         <section class="card stack" aria-labelledby="connection">
             <h2 id="connection">Connection</h2>
             <Facts facts={[
-                ["gRPC API", <code class="digest">{known.url}</code>], ["Tenant over there", <code class="digest">{known.chirpstack_tenant_id}</code>],
+                ["gRPC API", <code class="digest">{known.url}</code>], ["Tenant in ChirpStack", <code class="digest">{known.chirpstack_tenant_id}</code>],
                 ["Key", secret(known.api_key)], ["Webhook secret", secret(known.webhook_secret)], ["Webhook header", known.webhook_header],
                 ["Certificates", known.ca ? "its own" : "the system's"], ["Device profile", known.default_device_profile_id ?? "none by default"],
                 ["Imports", known.auto_import.length > 0 ? known.auto_import.join(", ") : "nothing by itself"],

@@ -39,7 +39,7 @@ export function ChirpStackForm({ tenant, known, onClose, onDone }: Props) {
             <h2>{known ? "Change the connection" : "Connect to ChirpStack"}</h2>
             <div class="pair top">
                 {field("url", "gRPC API", "http:// or https://, host and port.")}
-                {field("chirpstack_tenant_id", "Tenant over there")}
+                {field("chirpstack_tenant_id", "Tenant in ChirpStack")}
                 {field("api_key", "Key", stays(known?.api_key), "password")}
             </div>
             <div class="pair top">

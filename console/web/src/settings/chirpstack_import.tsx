@@ -23,7 +23,7 @@ export function Import() {
         }}>
             <h2 id="import">Import devices</h2>
             <div class="pair top">
-                <Field label="Application" value={application} onInput={setApplication} error={error("application_id")} hint="Its id over there." />
+                <Field label="Application" value={application} onInput={setApplication} error={error("application_id")} hint="Its id in ChirpStack." />
                 <Field label="Model" value={model} onInput={setModel} error={error("device_model")} hint="Of devices without a tag device_model." />
             </div>
             {problem && <p class="error" role="alert">{sentence(problem)}</p>}

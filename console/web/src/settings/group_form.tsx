@@ -1,10 +1,10 @@
 /** A new group, or the change of one. */
 import { useState } from "preact/hooks";
+import type { Group } from "../api/types.ts";
 import { Field, Select, Text } from "../parts/field.tsx";
 import { to } from "../router/location.ts";
 import { FormDialog } from "./form.tsx";
 import { FIELDS, filterOf, textsOf } from "./group_filter.ts";
-import type { Group } from "./groups.tsx";
 
 export function GroupForm({ group, onClose, onDone }: { group: Group | null; onClose: () => void; onDone: () => void }) {
     const [id, setId] = useState("");

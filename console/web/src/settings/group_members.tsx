@@ -1,10 +1,10 @@
 /** Devices are put into a static group, or taken out of it. */
 import { useState } from "preact/hooks";
+import type { Group } from "../api/types.ts";
 import { Select, Text } from "../parts/field.tsx";
 import { to } from "../router/location.ts";
 import { several } from "../time/format.ts";
 import { FormDialog } from "./form.tsx";
-import type { Group } from "./groups.tsx";
 import { listOf } from "./rules.ts";
 
 export function GroupMembers({ group, onClose, onDone }: { group: Group; onClose: () => void; onDone: () => void }) {

@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { api, body } from "../api/client.ts";
 import { minPosition } from "../api/position.ts";
 import { ofKind, useResource } from "../api/resource.ts";
-import type { Schemas } from "../api/types.ts";
+import type { Group } from "../api/types.ts";
 import { Select } from "../parts/field.tsx";
 import { Pager } from "../parts/pager.tsx";
 import { Empty, Shown } from "../parts/states.tsx";
@@ -18,8 +18,6 @@ import { GroupForm } from "./group_form.tsx";
 import { GroupMembers } from "./group_members.tsx";
 
 const PAGE_ROWS = 50;
-
-export type Group = Schemas["GroupBody"];
 
 type Open = { form: Group | null } | { members: Group } | null;
 

@@ -46,7 +46,7 @@ export function Sessions() {
 
 function end(session: Session) {
     return {
-        command: "end", label: "End", tone: "danger" as const, reasonField: null, explains: <p>Whoever uses it must sign in again.</p>,
+        command: "end", label: "End", tone: "danger" as const, reasonField: null, explains: <p>The person who uses it must sign in again.</p>,
         request: { method: "DELETE" as const, path: to`/auth/sessions/${session.session_id}` },
     };
 }

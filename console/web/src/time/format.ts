@@ -70,6 +70,11 @@ export function zoneName(zone: Zone, at: Date): string {
     return `UTC${minutes > 0 ? "+" : "−"}${Math.floor(Math.abs(minutes) / 60)}${rest ? `:${pad(rest)}` : ""}`;
 }
 
+/** A time in milliseconds as an input `datetime-local` writes it, to the second: in the zone of the browser, or at another offset in minutes. */
+export function localText(time: number, offset_minutes = new Date(time).getTimezoneOffset()): string {
+    return new Date(time - offset_minutes * 60_000).toISOString().slice(0, 19);
+}
+
 /** Thousands in groups: `18 204 113`. */
 export function count(value: number): string {
     return Math.round(value).toString().replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");
