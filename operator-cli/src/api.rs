@@ -4,12 +4,12 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Map, Value};
 
 use crate::failure::{Failure, Result};
-use crate::fields::{input, pair, value};
+use crate::fields::{file_text, input, pair, value};
 use crate::flags;
-use crate::http::{self, Client, Payload, Request, new_key, query};
+use crate::http::{self, Client, Request, new_key, query};
 use crate::out;
-use crate::output::Format;
-use crate::output::{array, one_line};
+use crate::output::{Format, array, one_line};
+use crate::payload::Payload;
 use crate::plain::each_page;
 
 pub(crate) fn command() -> Command {
@@ -18,7 +18,7 @@ pub(crate) fn command() -> Command {
         .about("Send any request to the API and print the answer as it came")
         .arg(Arg::new("method").value_name("METHOD").required(true).help("GET, POST, PUT, PATCH or DELETE"))
         .arg(Arg::new("request-path").value_name("PATH").required(true).help("Such as /devices?limit=2; /api/v1 may be left out"))
-        .arg(fields.help("Of GET a parameter of the query; otherwise a field of the body: numbers, true, false, null and JSON are read as such"))
+        .arg(fields.help("Of GET a parameter of the query; otherwise a field of the body: numbers, true, false, null and JSON are read as such; @FILE is a file's text"))
         .arg(Arg::new("file").long("file").value_name("FILE").help("The body, JSON; - is standard input"))
         .arg(Arg::new("paginate").long("paginate").action(ArgAction::SetTrue).help("Get all pages of a list, as one array of items"));
     flags::common(command)
@@ -49,10 +49,10 @@ pub(crate) async fn run(matches: &ArgMatches, client: &Client) -> Result<()> {
         return pages(Format::of(matches), client, &request).await;
     }
     let mut response = client.open(&request).await?;
-    let mut last = b'\n';
+    let (mut pieces, mut last) = (out::Pieces::default(), b'\n');
     while let Some(bytes) = http::next(&mut response).await? {
         last = bytes.last().copied().unwrap_or(last);
-        out::raw(&bytes)?;
+        pieces.write(&bytes)?;
     }
     if last == b'\n' { Ok(()) } else { out::raw(b"\n") }
 }
@@ -80,7 +80,11 @@ fn body(file: Option<&str>, given: &[&String]) -> Result<Value> {
     for text in given {
         let (key, text) = pair(text)?;
         let fields = body.as_object_mut().ok_or_else(|| Failure::usage("fields can only be set in an object"))?;
-        fields.insert(key.to_owned(), value(text, None)?);
+        let value = match text.strip_prefix('@') {
+            Some(file) => Value::String(file_text(file)?),
+            None => value(text, None)?,
+        };
+        fields.insert(key.to_owned(), value);
     }
     Ok(body)
 }
@@ -99,6 +103,16 @@ fn owned((key, value): (&str, &str)) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_may_be_the_text_of_a_file() {
+        let file = std::env::temp_dir().join(format!("waybill-field-{}", std::process::id()));
+        std::fs::write(&file, "12").unwrap();
+        let (secret, number) = (format!("secret=@{}", file.display()), "number=12".to_owned());
+        let body = body(None, &[&secret, &number]).unwrap();
+        std::fs::remove_file(file).unwrap();
+        assert_eq!(body, serde_json::json!({"secret": "12", "number": 12}));
+    }
 
     #[test]
     fn paths_may_be_short() {

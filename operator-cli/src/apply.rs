@@ -9,6 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
 
 use crate::description::Base;
+use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::fields;
 use crate::flags;
@@ -60,20 +61,36 @@ pub(crate) async fn run(matches: &ArgMatches, client: &Client, is_applied: bool)
         changes.extend(tenant.trusted_keys(&manifest.trusted_keys).await?);
     }
     let is_applied = is_applied && !matches.try_get_one::<bool>("dry-run").ok().flatten().copied().unwrap_or_default();
-    for change in &changes {
-        if is_applied {
-            let answer = client.send(&change.request).await?.json()?;
-            if answer["failed"].as_u64().is_some_and(|failed| failed > 0) {
-                let failed = answer["items"].as_array().into_iter().flatten().find(|item| !item["error"].is_null());
-                let why = failed.map(|item| item["error"]["detail"].to_string()).unwrap_or_default();
-                return Err(Failure::new(
-                    crate::exit::Exit::Refused,
-                    format!("{} {}: {} devices failed: {why}", change.kind, change.id, answer["failed"]),
-                ));
-            }
+    let (done, outcome) = if is_applied { apply(client, &changes).await } else { (changes.len(), Ok(())) };
+    if done == 0 && outcome.is_err() {
+        return outcome;
+    }
+    // What was changed is printed also when a later change failed. That failure counts before one of printing.
+    let printed = print(Format::of(matches), &changes[..done]);
+    outcome.and(printed)
+}
+
+/// Makes the changes in their order; returns how many were made before one failed.
+async fn apply(client: &Client, changes: &[Change]) -> (usize, Result<()>) {
+    for (done, change) in changes.iter().enumerate() {
+        if let Err(failure) = make(client, change).await {
+            return (done, Err(failure));
         }
     }
-    print(Format::of(matches), &changes)
+    (changes.len(), Ok(()))
+}
+
+async fn make(client: &Client, change: &Change) -> Result<()> {
+    let answer = client.send(&change.request).await?.json()?;
+    if answer["failed"].as_u64().is_none_or(|failed| failed == 0) {
+        return Ok(());
+    }
+    let failed = answer["items"].as_array().into_iter().flatten().find(|item| !item["error"].is_null());
+    let why = failed.map(|item| item["error"]["detail"].to_string()).unwrap_or_default();
+    Err(Failure::new(
+        Exit::Refused,
+        format!("{} {}: {} devices failed: {why}", change.kind, change.id, answer["failed"]),
+    ))
 }
 
 fn print(format: Format, changes: &[Change]) -> Result<()> {
@@ -122,7 +139,7 @@ impl Tenant<'_> {
             }
             Some(found) if found["kind"] != wanted.kind() => {
                 return Err(Failure::new(
-                    crate::exit::Exit::Refused,
+                    Exit::Refused,
                     format!("group {} is {}, and the kind of a group never changes", wanted.group_id, found["kind"]),
                 ));
             }
@@ -196,5 +213,29 @@ impl Tenant<'_> {
             body["reason"] = json!(reason);
         }
         body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Context;
+    use crate::fake_service;
+    use crate::target::Target;
+
+    #[tokio::test]
+    async fn changes_end_at_the_first_that_fails() {
+        let (url, served) = fake_service::start(&["200 OK", "409 Conflict"]).await;
+        let context = Context { url, ..Context::default() };
+        let client = Client::new(Target { name: "here".to_owned(), context, tenant_of_token: None }).unwrap();
+        let changes: Vec<Change> = ["first", "second", "third"]
+            .map(|id| {
+                let request = Request::change("POST", "/api/v1/groups", json!({"group_id": id}));
+                Change { verb: "create", kind: "group", id: id.to_owned(), detail: String::new(), request }
+            })
+            .into();
+        let (done, outcome) = apply(&client, &changes).await;
+        assert_eq!((done, outcome.unwrap_err().exit), (1, Exit::Refused));
+        assert_eq!(served.await.unwrap().len(), 2);
     }
 }

@@ -67,7 +67,9 @@ impl Config {
             fs::create_dir_all(directory).map_err(failed)?;
             fs::set_permissions(directory, fs::Permissions::from_mode(DIRECTORY_MODE)).map_err(failed)?;
         }
-        let new = path.with_extension(format!("{}.new", std::process::id()));
+        let new = new_path(path);
+        // A process that was killed may have left one. Processes in containers often have the same id.
+        fs::remove_file(&new).ok();
         let mut file =
             fs::OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&new).map_err(failed)?;
         let written =
@@ -77,6 +79,11 @@ impl Config {
         }
         written.map_err(failed)
     }
+}
+
+/// Where the new file is until it is complete.
+fn new_path(path: &Path) -> PathBuf {
+    path.with_extension(format!("{}.new", std::process::id()))
 }
 
 /// Whether others than its owner may read the file.
@@ -101,6 +108,10 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(!is_open_to_others(&path));
         assert_eq!(Config::read(&directory.join("none")).unwrap(), Config::default());
+        fs::write(new_path(&path), "half a fi").unwrap();
+        config.write(&path).unwrap();
+        assert_eq!(Config::read(&path).unwrap(), config);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -13,7 +13,7 @@ use crate::flags;
 use crate::http::{Client, Request};
 use crate::out;
 use crate::output::{self, Format, Table};
-use crate::target::{Target, claims};
+use crate::target::{Target, claims, given};
 
 /// Name of a context if none is given.
 const DEFAULT: &str = "default";
@@ -57,18 +57,10 @@ pub(crate) fn context_command() -> Command {
 pub(crate) async fn login(matches: &ArgMatches) -> Result<()> {
     let path = config::path()?;
     let mut config = Config::read(&path)?;
-    let given = |flag: &str, variable: &str| {
-        matches
-            .get_one::<String>(flag)
-            .cloned()
-            .or_else(|| std::env::var(variable).ok())
-            .filter(|value| !value.is_empty())
-    };
-    let name =
-        given("context", "WAYBILL_CONTEXT").or_else(|| config.current.clone()).unwrap_or_else(|| DEFAULT.to_owned());
+    let name = chosen(matches, &config).unwrap_or_else(|| DEFAULT.to_owned());
     let mut context = config.contexts.get(&name).cloned().unwrap_or_default();
-    context.url = given("url", "WAYBILL_URL").unwrap_or(context.url);
-    context.tenant = given("tenant", "WAYBILL_TENANT").or(context.tenant);
+    context.url = given(matches, "url", "WAYBILL_URL").unwrap_or(context.url);
+    context.tenant = given(matches, "tenant", "WAYBILL_TENANT").or(context.tenant);
     context.ca = matches.get_one::<PathBuf>("ca").cloned().or(context.ca);
     context.token = None;
     if context.url.is_empty() {
@@ -89,6 +81,11 @@ pub(crate) async fn login(matches: &ArgMatches) -> Result<()> {
     config.write(&path)?;
     out::note(format_args!("signed in to {} as context {name}", client.target.context.url));
     Ok(())
+}
+
+/// The context that is named, or else the current one.
+fn chosen(matches: &ArgMatches, config: &Config) -> Option<String> {
+    given(matches, "context", "WAYBILL_CONTEXT").or_else(|| config.current.clone())
 }
 
 fn target(name: &str, context: Context) -> Target {
@@ -130,9 +127,7 @@ async fn dev_token(matches: &ArgMatches, name: &str, context: &Context) -> Resul
 
 fn given_token(matches: &ArgMatches) -> Result<String> {
     let text = match matches.get_one::<String>("token-file") {
-        Some(file) => {
-            String::from_utf8(fields::input(file)?).map_err(|_| Failure::usage(format!("{file} has no token")))?
-        }
+        Some(file) => fields::file_text(file)?,
         None => match std::env::var("WAYBILL_TOKEN") {
             Ok(token) if !token.is_empty() => token,
             _ if matches.get_flag("no-input") || !out::can_ask() => {
@@ -161,7 +156,7 @@ fn warn_of_plain_http(url: &str) {
 
 pub(crate) fn logout(matches: &ArgMatches) -> Result<()> {
     let (path, mut config) = (config::path()?, Config::read(&config::path()?)?);
-    let name = matches.get_one::<String>("context").cloned().or_else(|| config.current.clone());
+    let name = chosen(matches, &config);
     let name = name.ok_or_else(|| Failure::usage("there is no context"))?;
     let context = config.contexts.get_mut(&name).ok_or_else(|| no_context(&name))?;
     context.token = None;

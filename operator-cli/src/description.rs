@@ -6,6 +6,8 @@ use serde_json::Value;
 const DOCUMENT: &str = include_str!("../../docs/openapi.json");
 /// Schemas that one field may go through: references, alternatives, objects.
 const DEPTH_MAX: usize = 16;
+/// Fields that hold a secret although their schemas don't say so: a token or an API key that a service was shown.
+const SECRETS: [&str; 2] = ["token", "api_key"];
 
 /// The description, read once for an invocation.
 pub(crate) struct Description {
@@ -125,26 +127,38 @@ impl Description {
     fn body<'a>(&'a self, content: &'a Value) -> Option<Body<'a>> {
         let (media, content) = content.as_object()?.iter().next()?;
         let schema = self.resolve(&content["schema"]);
-        // Of an upload the fields are those of its metadata.
-        let schema = if media == "multipart/form-data" { &schema["properties"]["metadata"] } else { schema };
+        // The fields of a form are those of its metadata. A form without metadata has its own.
+        let metadata = &schema["properties"]["metadata"];
+        let schema = if media == "multipart/form-data" && !metadata.is_null() { metadata } else { schema };
         Some(Body { media, schema: self.resolve(schema) })
     }
 
-    /// The fields of a body that is an object.
+    /// The fields of a body that is an object, or a form. The file of a form is none.
     pub(crate) fn fields<'a>(&'a self, body: &Body<'a>) -> Vec<Field<'a>> {
         let properties = body.schema["properties"].as_object().into_iter().flatten();
         properties
+            .filter(|(_, schema)| schema["format"] != "binary")
             .map(|(name, schema)| Field {
                 name,
                 kind: self.kind(schema),
                 help: text(&schema["description"]),
-                is_secret: self.resolve(schema)["format"] == "password",
+                is_secret: self.is_secret(name, schema),
             })
             .collect()
     }
 
     /// How the value of a field is written; the path has the names of the objects around it.
     pub(crate) fn kind_at(&self, body: &Body<'_>, path: &[&str]) -> Option<Kind> {
+        Some(self.kind(self.schema_at(body, path)?))
+    }
+
+    /// Whether a field holds a secret; the path has the names of the objects around it.
+    pub(crate) fn is_secret_at(&self, body: &Body<'_>, path: &[&str]) -> bool {
+        let Some(name) = path.last() else { return false };
+        self.schema_at(body, path).is_some_and(|schema| self.is_secret(name, schema))
+    }
+
+    fn schema_at<'a>(&'a self, body: &Body<'a>, path: &[&str]) -> Option<&'a Value> {
         let mut schema = body.schema;
         for name in path.iter().take(DEPTH_MAX) {
             let object = self.resolve(schema);
@@ -152,7 +166,11 @@ impl Description {
             schema = if property.is_null() { &object["additionalProperties"] } else { property };
             schema.as_object()?;
         }
-        Some(self.kind(schema))
+        Some(schema)
+    }
+
+    fn is_secret(&self, name: &str, schema: &Value) -> bool {
+        self.resolve(schema)["format"] == "password" || SECRETS.contains(&name)
     }
 
     /// Names of the fields that rows of an answer have.

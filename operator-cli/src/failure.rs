@@ -8,6 +8,8 @@ use crate::exit::Exit;
 
 /// Longest part of an unexpected answer that is shown, in characters.
 const SHOWN_MAX_CHARS: usize = 200;
+/// Longest part of a problem that is shown, in characters, beside its type.
+const PROBLEM_MAX_CHARS: usize = 4_000;
 
 /// What is told on standard error, and how the process ends.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +19,8 @@ pub(crate) struct Failure {
     pub sentence: String,
     /// Status of the answer, if there was one.
     pub status: Option<u16>,
+    /// Where the answer leads, if it is a redirection. It may be a presigned URL, so it is never printed.
+    pub location: Option<String>,
 }
 
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -39,7 +43,7 @@ struct FieldError {
 
 impl Failure {
     pub(crate) fn new(exit: Exit, sentence: impl Into<String>) -> Self {
-        Self { exit, sentence: sentence.into(), status: None }
+        Self { exit, sentence: sentence.into(), status: None, location: None }
     }
 
     pub(crate) fn here(sentence: impl Into<String>) -> Self {
@@ -59,7 +63,7 @@ impl Failure {
                 format!("the service answered {status}: {}", text.trim())
             }
         };
-        Self { exit: Exit::of_status(status), sentence, status: Some(status) }
+        Self { exit: Exit::of_status(status), sentence, status: Some(status), location: None }
     }
 
     pub(crate) fn is_not_found(&self) -> bool {
@@ -76,7 +80,12 @@ impl Problem {
                 write!(sentence, "; {field}: {reason}").ok();
             }
         }
-        let kind = self.kind.trim_start_matches("/problems/");
+        let end = sentence.char_indices().nth(PROBLEM_MAX_CHARS).map(|(end, _)| end);
+        if let Some(end) = end {
+            sentence.truncate(end);
+            sentence.push('…');
+        }
+        let kind: String = self.kind.trim_start_matches("/problems/").chars().take(SHOWN_MAX_CHARS).collect();
         write!(sentence, " ({kind}, {status})").ok();
         sentence
     }
@@ -93,6 +102,15 @@ mod tests {
         let failure = Failure::of_answer(422, body);
         assert_eq!(failure.sentence, "The request is not valid; name: is missing (invalid, 422)");
         assert_eq!(failure.exit, Exit::Refused);
+    }
+
+    #[test]
+    fn a_problem_without_end_is_shown_in_part() {
+        let (kind, detail) = ("k".repeat(100_000), "é".repeat(100_000));
+        let body = serde_json::json!({"type": kind, "detail": detail}).to_string();
+        let sentence = Failure::of_answer(409, body.as_bytes()).sentence;
+        assert!(sentence.chars().count() < PROBLEM_MAX_CHARS + SHOWN_MAX_CHARS + 20, "{}", sentence.len());
+        assert!(sentence.ends_with("k, 409)"), "{sentence}");
     }
 
     #[test]

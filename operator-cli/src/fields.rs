@@ -41,9 +41,11 @@ pub(crate) fn body(matches: &ArgMatches, description: &Description, body: &Body<
             let (key, text) = pair(text)?;
             let path: Vec<&str> = key.split('.').collect();
             let text = match text.strip_prefix('@') {
-                Some(file) => {
-                    String::from_utf8(input(file)?).map_err(|_| Failure::usage(format!("{file} is no text")))?
+                // Editors and `echo` end a file with a line feed, which is not part of a secret.
+                Some(file) if description.is_secret_at(body, &path) => {
+                    file_text(file)?.trim_end_matches(['\r', '\n']).to_owned()
                 }
+                Some(file) => file_text(file)?,
                 None => text.to_owned(),
             };
             let kind = description.kind_at(body, &path);
@@ -123,6 +125,11 @@ fn set(whole: &mut Value, path: &[&str], value: Value) -> Result<()> {
 
 fn object(value: &mut Value) -> Result<&mut Map<String, Value>> {
     value.as_object_mut().ok_or_else(|| Failure::usage("fields can only be set in an object"))
+}
+
+/// The text of a file; `-` is standard input.
+pub(crate) fn file_text(file: &str) -> Result<String> {
+    String::from_utf8(input(file)?).map_err(|_| Failure::usage(format!("{file} is no text")))
 }
 
 /// The bytes of a file; `-` is standard input.
@@ -210,8 +217,27 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_of_a_file_has_no_line_feed_at_its_end() {
+        let file = std::env::temp_dir().join(format!("waybill-secret-{}", std::process::id()));
+        std::fs::write(&file, "00 11\r\n").unwrap();
+        let from_file = |field: &str| format!("{field}=@{}", file.display());
+        let keys = parsed("set_lorawan_keys", &["d-1", "-f", &from_file("nwk_key")]).unwrap();
+        let nested = parsed("connect_chirpstack", &["-f", &from_file("mqtt.password")]).unwrap();
+        let name = parsed("create_campaign", &["-f", &from_file("name")]).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!((&keys["nwk_key"], &nested["mqtt"]["password"]), (&json!("00 11"), &json!("00 11")));
+        assert_eq!(name["name"], "00 11\r\n");
+    }
+
+    #[test]
     fn secrets_have_no_flag() {
         let refused = parsed("set_lorawan_keys", &["d-1", "--nwk-key", "00"]).unwrap_err();
         assert!(refused.sentence.contains("--nwk-key"), "{refused}");
+        for (id, flag, field) in [("verify_token", "--token", "token"), ("verify_api_key", "--api-key", "api_key")] {
+            let refused = parsed(id, &[flag, "secret"]).unwrap_err();
+            assert!(refused.sentence.contains(flag), "{refused}");
+            let set = parsed(id, &["-f", &format!("{field}=secret")]).unwrap();
+            assert_eq!(set[field], "secret", "{set}");
+        }
     }
 }

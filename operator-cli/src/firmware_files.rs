@@ -5,6 +5,8 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgMatches, Command, value_parser};
+use hyper::Response;
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -17,11 +19,15 @@ use crate::http::{self, Client, Request, query, segment};
 use crate::operations;
 use crate::out;
 use crate::output::{self, Format, Items};
-use crate::plain::{each_page, root};
+use crate::plain::{each_page, root, rows_max};
 use crate::target::Target;
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 1024 * 1024;
+/// Redirections that a download follows: the service sends it on to a bucket.
+const REDIRECTIONS_MAX: usize = 3;
+/// Name of a file whose firmware has none.
+const NAMELESS: &str = "firmware.bin";
 
 fn id() -> Arg {
     Arg::new("path:firmware_id").value_name("FIRMWARE").required(true).help("Id of the firmware")
@@ -30,7 +36,7 @@ fn id() -> Arg {
 /// The argument of `download` beside those of the operation.
 pub(crate) fn download_arguments(command: Command) -> Command {
     let file = Arg::new("to").value_name("FILE").value_parser(value_parser!(PathBuf));
-    command.arg(file.help("Where to put it [default: the name that it was uploaded with]"))
+    command.arg(file.help("Where to put it [default: a new file with the name that it was uploaded with]"))
 }
 
 pub(crate) fn verify_command() -> Command {
@@ -56,23 +62,25 @@ fn path(matches: &ArgMatches, client: &Client) -> String {
 pub(crate) async fn download(matches: &ArgMatches, client: &Client) -> Result<()> {
     let link = client.get(format!("{}/download", path(matches, client))).await?;
     let text = |name: &str| link[name].as_str().unwrap_or_default();
-    let named = || Path::new(text("filename")).file_name().map_or_else(|| "firmware.bin".into(), PathBuf::from);
-    let to = matches.get_one::<PathBuf>("to").cloned().unwrap_or_else(named);
-    let (origin, rest) =
-        split(text("download_url")).ok_or_else(|| Failure::here("the service's link is no address"))?;
-    // The link is its own credential, and may be at another host: the token isn't sent there.
-    let context = Context { url: origin.to_owned(), tenant: None, token: None, ca: client.target.context.ca.clone() };
-    let there = Client::new(Target { name: origin.to_owned(), context, tenant_of_token: None })?;
-    let mut response = there.open(&Request { accept: "*/*", ..Request::get(rest) }).await?;
+    let to = match matches.get_one::<PathBuf>("to") {
+        Some(to) => to.clone(),
+        None => new_file(text("filename"))?,
+    };
+    let mut response = follow(client, text("download_url")).await?;
 
     let failed = |error: std::io::Error| Failure::here(format!("{} can't be written: {error}", to.display()));
     let part = to.with_extension(format!("{}.part", std::process::id()));
     let mut file = fs::File::create(&part).map_err(failed)?;
     let mut hash = Sha256::new();
+    let mut left = link["size"].as_u64().unwrap_or(u64::MAX);
     let mut written = Ok(());
     while written.is_ok() {
         match http::next(&mut response).await {
+            Ok(Some(bytes)) if bytes.len() as u64 > left => {
+                written = Err(Failure::here("more bytes came than the firmware has: they are not kept"));
+            }
             Ok(Some(bytes)) => {
+                left -= bytes.len() as u64;
                 hash.update(&bytes);
                 written = file.write_all(&bytes).map_err(failed);
             }
@@ -90,6 +98,33 @@ pub(crate) async fn download(matches: &ArgMatches, client: &Client) -> Result<()
     kept?;
     let format = Format::of(matches);
     if format.is_table() { out::line(to.display()) } else { output::made(format, &link) }
+}
+
+/// The file with the name that a firmware was uploaded with, in the current directory. That name is somebody else's choice, so it replaces no
+/// file.
+fn new_file(name: &str) -> Result<PathBuf> {
+    let to = Path::new(name).file_name().map_or_else(|| NAMELESS.into(), PathBuf::from);
+    if to.symlink_metadata().is_ok() {
+        return Err(Failure::usage(format!("{} exists: name the file to write", to.display())));
+    }
+    Ok(to)
+}
+
+/// Opens a link and follows its redirections. The link is its own credential, and may be at another host: the token isn't sent there.
+async fn follow(client: &Client, link: &str) -> Result<Response<Incoming>> {
+    let mut link = link.to_owned();
+    for _ in 0..=REDIRECTIONS_MAX {
+        let (origin, rest) = split(&link).ok_or_else(|| Failure::here("the service's link is no address"))?;
+        let ca = client.target.context.ca.clone();
+        let context = Context { url: origin.to_owned(), tenant: None, token: None, ca };
+        let there = Client::new(Target { name: origin.to_owned(), context, tenant_of_token: None })?;
+        let opened = there.open(&Request { accept: "*/*", ..Request::get(rest) }).await;
+        match opened {
+            Err(Failure { location: Some(next), .. }) => link = next,
+            opened => return opened,
+        }
+    }
+    Err(Failure::here(format!("the service's link has more than {REDIRECTIONS_MAX} redirections")))
 }
 
 /// Compares a file with what the service has of it.
@@ -138,9 +173,9 @@ pub(crate) async fn devices(matches: &ArgMatches, client: &Client) -> Result<()>
     ));
     let operation = operations::all().find(|operation| operation.id == "list_devices");
     let Some(operation) = operation else { return Ok(()) };
-    let limit = matches.get_one::<usize>("limit").copied().unwrap_or(usize::MAX);
+    let limit = rows_max(matches.get_one::<usize>("limit").copied(), false);
     let mut items = Items::new(Format::of(matches), operation);
-    each_page(client, &request, Some(limit), true, |page| items.page(page)).await?;
+    each_page(client, &request, Some(limit), items.is_kept(), |page| items.page(page)).await?;
     items.end()
 }
 
@@ -171,10 +206,34 @@ fn split(url: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake_service;
 
     #[test]
     fn links_are_split() {
         assert_eq!(split("https://x:1/d/abc"), Some(("https://x:1", "/d/abc")));
         assert_eq!(split("nonsense"), None);
+    }
+
+    #[test]
+    fn the_name_of_an_upload_replaces_no_file() {
+        assert_eq!(new_file("../../etc/no_such_file.bin").unwrap(), Path::new("no_such_file.bin"));
+        assert_eq!(new_file("..").unwrap(), Path::new(NAMELESS));
+        // Tests run in the directory of the crate.
+        assert_eq!(new_file("/elsewhere/Cargo.toml").unwrap_err().exit, Exit::Usage);
+    }
+
+    #[tokio::test]
+    async fn a_download_follows_the_service_to_the_bucket_without_the_token() {
+        let (bucket, in_bucket) = fake_service::start(&["200 OK"]).await;
+        let redirection = format!("302 Found\r\nlocation: {bucket}/f?signature=x");
+        let (url, at_service) = fake_service::start(&[redirection.as_str()]).await;
+        let context = Context { url: url.clone(), token: Some("wbk_secret".to_owned()), ..Context::default() };
+        let client = Client::new(Target { name: "here".to_owned(), context, tenant_of_token: None }).unwrap();
+
+        let mut response = follow(&client, &format!("{url}/d/link")).await.unwrap();
+        assert_eq!(http::next(&mut response).await.unwrap().unwrap(), fake_service::BODY);
+        let heads = [at_service.await.unwrap(), in_bucket.await.unwrap()].concat();
+        assert!(heads[0].starts_with("GET /d/link ") && heads[1].starts_with("GET /f?signature=x "), "{heads:?}");
+        assert!(heads.iter().all(|head| !head.contains("wbk_secret")), "{heads:?}");
     }
 }

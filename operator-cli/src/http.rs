@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use hyper::http::HeaderValue;
 use hyper::{Response, StatusCode, Uri};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
@@ -23,8 +22,8 @@ use serde_json::Value;
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+use crate::payload::{Body, Payload};
 use crate::target::Target;
-use crate::upload::Upload;
 
 /// How often a request is sent in all.
 pub(crate) const ATTEMPTS_MAX: u32 = 4;
@@ -41,8 +40,6 @@ const UPLOAD_MAX: Duration = Duration::from_secs(3600);
 const ANSWER_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Characters of a path's parameter that are sent as they are.
 const UNRESERVED: &[u8] = b"-._~:@";
-
-pub(crate) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 
 /// A client of one service, with the token of one actor.
 #[derive(Clone)]
@@ -61,14 +58,6 @@ pub(crate) struct Request {
     /// `Idempotency-Key`: with it a request that changes something may be sent again.
     pub key: Option<String>,
     pub accept: &'static str,
-}
-
-#[derive(Clone)]
-pub(crate) enum Payload {
-    None,
-    Json(Value),
-    Csv(Bytes),
-    Upload(Arc<Upload>),
 }
 
 /// An answer whose body has been read.
@@ -165,8 +154,9 @@ impl Client {
             };
             if pause.is_zero() || !request.may_repeat() || attempt == ATTEMPTS_MAX {
                 let response = answer?;
-                let status = response.status().as_u16();
-                return Err(Failure::of_answer(status, &read(response).await.unwrap_or_default()));
+                let (status, location) = (response.status().as_u16(), location(&response));
+                let failure = Failure::of_answer(status, &read(response).await.unwrap_or_default());
+                return Err(Failure { location, ..failure });
             }
             tokio::time::sleep(pause.min(PAUSE_MAX)).await;
             attempt += 1;
@@ -186,20 +176,16 @@ impl Client {
         if let Some(key) = &request.key {
             builder = builder.header("Idempotency-Key", key);
         }
-        let (media, body) = match &request.payload {
-            Payload::None => (None, whole(Bytes::new())),
-            Payload::Json(value) => (Some("application/json".to_owned()), whole(value.to_string().into())),
-            Payload::Csv(bytes) => (Some("text/csv".to_owned()), whole(bytes.clone())),
-            Payload::Upload(upload) => {
-                builder = builder.header("content-length", upload.length());
-                (Some(upload.media()), upload.body().await?)
-            }
-        };
-        if let Some(media) = media {
+        if let Some(media) = request.payload.media() {
             builder = builder.header(CONTENT_TYPE, media);
         }
-        let built = builder.body(body).map_err(|error| Failure::usage(format!("the request isn't valid: {error}")))?;
-        let patience = if matches!(request.payload, Payload::Upload(_)) { UPLOAD_MAX } else { SILENCE_MAX };
+        let stream_bytes = request.payload.stream_bytes();
+        if let Some(bytes) = stream_bytes {
+            builder = builder.header(CONTENT_LENGTH, bytes);
+        }
+        let built = builder.body(request.payload.body().await?);
+        let built = built.map_err(|error| Failure::usage(format!("the request isn't valid: {error}")))?;
+        let patience = if stream_bytes.is_some() { UPLOAD_MAX } else { SILENCE_MAX };
         match tokio::time::timeout(patience, self.hyper.request(built)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(self.away(&causes(&error))),
@@ -240,8 +226,10 @@ async fn read(response: Response<Incoming>) -> Result<Bytes> {
     }
 }
 
-fn whole(bytes: Bytes) -> Body {
-    UnsyncBoxBody::new(Full::new(bytes).map_err(|never| match never {}))
+/// Where a redirection leads.
+fn location(response: &Response<Incoming>) -> Option<String> {
+    let location = response.headers().get(LOCATION).filter(|_| response.status().is_redirection())?;
+    location.to_str().ok().map(str::to_owned)
 }
 
 /// A state of the service that may pass.
@@ -297,6 +285,7 @@ fn nobody() -> Result<ClientConfig> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake_service;
 
     #[test]
     fn parameters_of_paths_are_escaped() {
@@ -304,30 +293,6 @@ mod tests {
         assert_eq!(segment("a/b?c#d %"), "a%2Fb%3Fc%23d%20%25");
         assert_eq!(segment("user:5f0c"), "user:5f0c");
         assert_eq!(query(&[("q".into(), "a&b".into()), ("x".into(), "1".into())]), "?q=a%26b&x=1");
-    }
-
-    /// A service that gives these answers, one for each connection; returns its address, and what it was sent.
-    async fn service(answers: &'static [&'static str]) -> (String, tokio::task::JoinHandle<Vec<String>>) {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        #[expect(clippy::disallowed_methods, reason = "the test awaits it")]
-        let served = tokio::spawn(async move {
-            let mut heads = Vec::new();
-            for answer in answers {
-                let (mut connection, _) = listener.accept().await.unwrap();
-                let mut head = vec![0; 4096];
-                let read = connection.read(&mut head).await.unwrap();
-                heads.push(String::from_utf8_lossy(&head[..read]).into_owned());
-                let answer = format!("HTTP/1.1 {answer}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
-                connection.write_all(answer.as_bytes()).await.unwrap();
-                connection.shutdown().await.unwrap();
-                // What is left unread would take the answer away from the client.
-                while connection.read(&mut head).await.is_ok_and(|read| read > 0) {}
-            }
-            heads
-        });
-        (url, served)
     }
 
     fn client(url: String) -> Client {
@@ -343,7 +308,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_change_is_sent_again_with_its_key() {
-        let (url, served) = service(&["503 Away", "429 Slow", "200 OK"]).await;
+        let (url, served) = fake_service::start(&["503 Away", "429 Slow", "200 OK"]).await;
         client(url).send(&Request::change("POST", "/api/v1/groups", serde_json::json!({}))).await.unwrap();
         let heads = served.await.unwrap();
         let keys: Vec<Option<&str>> = heads.iter().map(|head| header(head, "idempotency-key")).collect();
@@ -354,8 +319,7 @@ mod tests {
     #[tokio::test]
     async fn a_change_without_a_key_and_a_refusal_are_sent_once() {
         for (answer, key, exit) in [("503 Away", None, Exit::Away), ("409 Conflict", Some(new_key()), Exit::Refused)] {
-            let answers: &[&str] = if answer.starts_with("503") { &["503 Away"] } else { &["409 Conflict"] };
-            let (url, served) = service(answers).await;
+            let (url, served) = fake_service::start(&[answer]).await;
             let request = Request { key, ..Request::change("POST", "/api/v1/groups", serde_json::json!({})) };
             let failure = client(url).send(&request).await.err().unwrap();
             assert_eq!(failure.exit, exit);
@@ -365,10 +329,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_service_that_stays_away_is_tried_a_bounded_number_of_times() {
-        let (url, served) = service(&["503 Away"; ATTEMPTS_MAX as usize]).await;
+        let (url, served) = fake_service::start(&["503 Away"; ATTEMPTS_MAX as usize]).await;
         let failure = client(url).send(&Request::get("/api/v1/devices")).await.err().unwrap();
         assert_eq!((failure.exit, failure.status), (Exit::Away, Some(503)));
         assert_eq!(served.await.unwrap().len(), ATTEMPTS_MAX as usize);
+    }
+
+    #[tokio::test]
+    async fn a_redirection_says_where_it_leads() {
+        let (url, served) = fake_service::start(&["302 Found\r\nlocation: http://bucket/firmware?signature=x"]).await;
+        let failure = client(url).open(&Request::get("/d/link")).await.err().unwrap();
+        assert_eq!(failure.location.as_deref(), Some("http://bucket/firmware?signature=x"));
+        assert_eq!(served.await.unwrap().len(), 1);
     }
 
     #[test]

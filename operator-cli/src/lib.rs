@@ -16,6 +16,8 @@ mod duration;
 mod events;
 mod exit;
 mod failure;
+#[cfg(test)]
+mod fake_service;
 mod fields;
 mod firmware_files;
 mod flags;
@@ -23,6 +25,7 @@ mod http;
 mod operations;
 mod out;
 mod output;
+mod payload;
 mod plain;
 mod sse;
 mod target;
@@ -111,7 +114,7 @@ impl Operators {
             Ok(exit) => exit,
             Err(failure) => {
                 if !failure.sentence.is_empty() {
-                    out::note(format_args!("waybill: {}", output::printable(&failure.sentence)));
+                    out::note(format_args!("waybill: {}", output::printable(&failure.sentence.replace('\n', " "))));
                 }
                 failure.exit
             }

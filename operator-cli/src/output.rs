@@ -66,7 +66,7 @@ fn one_of(format: Format, operation: &Operation, text: &str) -> Result<()> {
     match format {
         // A line has one value: line feeds are only between tokens.
         Format::Ndjson => out::line(&value),
-        Format::Yaml => out::raw(yaml::document(&value).as_bytes()),
+        Format::Yaml => out::text(&yaml::document(&value)),
         Format::Name => names(operation, &rows(operation, &value)),
         _ => match operation.shows {
             Shows::Rows(_) => Table::of(operation, format).print(&rows(operation, &value)),
@@ -117,18 +117,26 @@ impl<'a> Items<'a> {
         Self { format, operation, kept: Vec::new(), table: Table::of(operation, format) }
     }
 
+    /// Whether all items are kept in memory until the last page.
+    pub(crate) fn is_kept(&self) -> bool {
+        match self.format {
+            Format::Json | Format::Yaml => true,
+            Format::Table | Format::Wide => out::is_terminal(),
+            Format::Ndjson | Format::Name => false,
+        }
+    }
+
     /// Takes a page.
     pub(crate) fn page(&mut self, items: Vec<Box<RawValue>>) -> Result<()> {
         match self.format {
-            Format::Json | Format::Yaml => self.kept.extend(items),
+            _ if self.is_kept() => self.kept.extend(items),
             Format::Ndjson => {
                 for item in items {
                     out::line(one_line(&item)?)?;
                 }
             }
             Format::Name => names(self.operation, &values(&items)?)?,
-            Format::Table | Format::Wide if out::is_terminal() => self.kept.extend(items),
-            Format::Table | Format::Wide => self.table.print(&values(&items)?)?,
+            _ => self.table.print(&values(&items)?)?,
         }
         Ok(())
     }
@@ -137,7 +145,7 @@ impl<'a> Items<'a> {
     pub(crate) fn end(self) -> Result<()> {
         match self.format {
             Format::Json => out::line(array(&self.kept)),
-            Format::Yaml => out::raw(yaml::document(&Value::Array(values(&self.kept)?)).as_bytes()),
+            Format::Yaml => out::text(&yaml::document(&Value::Array(values(&self.kept)?))),
             Format::Table | Format::Wide if out::is_terminal() => {
                 if self.kept.is_empty() {
                     out::note("nothing found");
@@ -181,7 +189,7 @@ fn parsed(text: &str) -> Result<Value> {
 /// Prints a value that the command line has made itself.
 pub(crate) fn made(format: Format, value: &Value) -> Result<()> {
     match (format, value) {
-        (Format::Yaml, _) => out::raw(yaml::document(value).as_bytes()),
+        (Format::Yaml, _) => out::text(&yaml::document(value)),
         (Format::Ndjson, Value::Array(items)) => items.iter().try_for_each(out::line),
         _ => out::line(value),
     }

@@ -7,9 +7,10 @@ use serde_json::value::RawValue;
 use crate::description::{Base, Description, Endpoint};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::http::{self, Client, Payload, Request, new_key, segment};
+use crate::http::{self, Client, Request, new_key, segment};
 use crate::operations::{Operation, Shows};
 use crate::output::{self, Format, Items};
+use crate::payload::Payload;
 use crate::{confirm, fields, out, upload};
 
 /// Items of one page; the service gives no more.
@@ -48,8 +49,9 @@ impl Call<'_> {
             Shows::Text => self.text().await,
             _ => {
                 let answer = self.client.send(&self.request()?).await?;
-                output::one(format, self.operation, &answer.body)?;
-                if self.endpoint.method == "GET" { Ok(()) } else { all_succeeded(&answer.body) }
+                let printed = output::one(format, self.operation, &answer.body);
+                // A refusal counts also when nobody reads what is printed.
+                if self.endpoint.method == "GET" { printed } else { all_succeeded(&answer.body).and(printed) }
             }
         }
     }
@@ -62,12 +64,8 @@ impl Call<'_> {
                 Payload::Csv(fields::input(&self.text_of("csv").unwrap_or_default())?.into())
             }
             Some(body) => {
-                let value = fields::body(self.matches, self.description, body)?;
-                match self.operation.id {
-                    upload::IMAGE => upload::payload(self.matches, &value)?,
-                    upload::DOCUMENT => upload::document(self.matches)?,
-                    _ => Payload::Json(value),
-                }
+                let values = fields::body(self.matches, self.description, body)?;
+                upload::payload(self.operation.id, self.matches, values)?
             }
         };
         let key = self.endpoint.has("header", "Idempotency-Key").then(new_key);
@@ -78,8 +76,9 @@ impl Call<'_> {
 
     async fn text(&self) -> Result<()> {
         let mut response = self.client.open(&self.request()?).await?;
+        let mut pieces = out::Pieces::default();
         while let Some(bytes) = http::next(&mut response).await? {
-            out::raw(&bytes)?;
+            pieces.write(&bytes)?;
         }
         Ok(())
     }
@@ -87,21 +86,11 @@ impl Call<'_> {
     async fn list(&self, format: Format) -> Result<()> {
         let asked = self.matches.try_get_one::<usize>("limit").ok().flatten().copied();
         let is_shown = format.is_table() && out::is_terminal();
-        let limit = match asked {
-            Some(0) => KEPT_MAX,
-            Some(limit) => limit,
-            None if is_shown => SHOWN_ROWS,
-            None => usize::MAX,
-        };
-        let is_kept = match format {
-            Format::Json | Format::Yaml => true,
-            Format::Table | Format::Wide => is_shown,
-            Format::Ndjson | Format::Name => false,
-        };
+        let limit = rows_max(asked, is_shown);
         let pages = self.endpoint.has("query", "limit").then_some(limit);
         let request = self.request()?;
         let mut items = Items::new(format, self.operation);
-        let more = each_page(self.client, &request, pages, is_kept, |page| items.page(page)).await?;
+        let more = each_page(self.client, &request, pages, items.is_kept(), |page| items.page(page)).await?;
         items.end()?;
         if more && asked.is_none() {
             out::note(format_args!("more than {limit}: --limit 0 shows all"));
@@ -168,6 +157,16 @@ impl Call<'_> {
     }
 }
 
+/// Rows of a list at most; `--limit 0` means all.
+pub(crate) fn rows_max(asked: Option<usize>, is_shown: bool) -> usize {
+    match asked {
+        Some(0) => usize::MAX,
+        Some(limit) => limit,
+        None if is_shown => SHOWN_ROWS,
+        None => usize::MAX,
+    }
+}
+
 /// A change of many things succeeds for each by itself: the answer says for how many it failed.
 fn all_succeeded(body: &[u8]) -> Result<()> {
     #[derive(Deserialize)]
@@ -228,5 +227,16 @@ pub(crate) async fn each_page(
             Some(_) if left == 0 => return Ok(true),
             next => cursor = next,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_zero_shows_all_rows() {
+        assert_eq!([Some(0), Some(7), None].map(|asked| rows_max(asked, true)), [usize::MAX, 7, SHOWN_ROWS]);
+        assert_eq!([Some(0), Some(7), None].map(|asked| rows_max(asked, false)), [usize::MAX, 7, usize::MAX]);
     }
 }

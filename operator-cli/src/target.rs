@@ -14,7 +14,7 @@ pub(crate) struct Target {
     /// How messages name it: the context, or the address.
     pub name: String,
     pub context: Context,
-    /// Of the token, if it wasn't named.
+    /// The tenant of the token.
     pub tenant_of_token: Option<String>,
 }
 
@@ -34,14 +34,10 @@ impl Target {
         if config::is_open_to_others(&path) {
             crate::out::note(format_args!("waybill: others can read {}: run chmod 600", path.display()));
         }
-        let given = |flag: &str, variable: &str| {
-            let flag = matches.try_get_one::<String>(flag).ok().flatten().cloned();
-            flag.or_else(|| std::env::var(variable).ok()).filter(|value| !value.is_empty())
-        };
         let overrides = Overrides {
-            context: given("context", "WAYBILL_CONTEXT"),
-            url: given("url", "WAYBILL_URL"),
-            tenant: given("tenant", "WAYBILL_TENANT"),
+            context: given(matches, "context", "WAYBILL_CONTEXT"),
+            url: given(matches, "url", "WAYBILL_URL"),
+            tenant: given(matches, "tenant", "WAYBILL_TENANT"),
             token: std::env::var("WAYBILL_TOKEN").ok().filter(|token| !token.is_empty()),
         };
         Self::resolve(&Config::read(&path)?, overrides)
@@ -79,7 +75,13 @@ impl Target {
     }
 }
 
-/// What a bearer token says of itself. Only the service can check it.
+/// A flag, or the environment if the flag isn't given. What is empty counts as not given.
+pub(crate) fn given(matches: &ArgMatches, flag: &str, variable: &str) -> Option<String> {
+    let flag = matches.try_get_one::<String>(flag).ok().flatten().cloned();
+    flag.or_else(|| std::env::var(variable).ok()).filter(|value| !value.is_empty())
+}
+
+/// The claims of a bearer token. Only the service can check them.
 pub(crate) fn claims(token: &str) -> Option<Value> {
     let payload = token.split('.').nth(1)?;
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()

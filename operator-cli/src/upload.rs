@@ -1,187 +1,159 @@
-//! `waybill firmware upload` and `add-document`: a file with what belongs to it, sent piece by piece.
+//! `waybill firmware upload` and `add-document`: operations whose body is a file with further parts.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use futures::{StreamExt, TryStreamExt, stream};
-use http_body_util::StreamBody;
-use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Frame;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
-use tokio::io::AsyncReadExt;
 
 use crate::failure::{Failure, Result};
 use crate::fields;
-use crate::http::{Body, Payload};
-use crate::out;
+use crate::payload::{Form, Payload};
 
-/// Bytes read and sent at a time.
-const PIECE_BYTES: usize = 256 * 1024;
+/// The operations, and the part of each that is the file.
+const FIRMWARE: &str = "upload_firmware";
+const FIRMWARE_PART: &str = "file";
+const DOCUMENT: &str = "add_document";
+const DOCUMENT_PART: &str = "document";
+/// Argument with the path of the file.
+const PATH: &str = "upload";
 /// Signatures of one upload; the service takes no more.
 const SIGNATURES_MAX: usize = 16;
-/// Parts of an upload that hold a signature, and the flags that name their files.
-const SIGNATURES: [(&str, &str); 3] =
-    [("signature", "signature"), ("minisign", "minisign"), ("cosign-bundle", "cosign_bundle")];
-
-/// Operations whose body is a file with further parts.
-pub(crate) const IMAGE: &str = "upload_firmware";
-pub(crate) const DOCUMENT: &str = "add_document";
-/// Texts beside a document: the flag, which is the part's name, and what it is.
-const OF_DOCUMENT: [(&str, &str); 2] = [
-    ("product", "Which product of a VEX the firmware is: a product id or a package URL of the document"),
-    ("replaces", "Id of the document in whose place it is to be"),
+/// Parts of a firmware's upload that hold a signature: the flag that names a file, the part, and what the file is.
+const SIGNATURES: [(&str, &str, &str); 3] = [
+    ("signature", "signature", "A file with what `waybill firmware sign` printed"),
+    ("minisign", "minisign", "A .minisig file"),
+    ("cosign-bundle", "cosign_bundle", "A bundle of cosign"),
 ];
 
-/// A multipart body: a head, the file, a tail.
-pub(crate) struct Upload {
-    file: PathBuf,
-    file_bytes: u64,
-    boundary: String,
-    head: Bytes,
-    tail: Bytes,
-    progress: ProgressBar,
-}
-
-/// The arguments of an operation beside its fields.
+/// Adds the arguments that an operation has beside its fields.
 pub(crate) fn arguments(command: Command, operation: &str) -> Command {
-    let file = |name| Arg::new("image").value_name(name).required(true).value_parser(value_parser!(PathBuf));
     match operation {
-        IMAGE => with_signatures(command.arg(file("FIRMWARE").help("The firmware"))),
-        DOCUMENT => {
-            let command = command.arg(file("DOCUMENT").help("An SBOM, a VEX or a provenance, JSON"));
-            OF_DOCUMENT.iter().fold(command, |command, (flag, help)| {
-                command.arg(Arg::new(*flag).long(*flag).value_name("TEXT").help(*help))
-            })
-        }
+        FIRMWARE => with_signatures(command.arg(path("FIRMWARE", "The firmware"))),
+        DOCUMENT => command.arg(path("DOCUMENT", "An SBOM, a VEX or a provenance, JSON")),
         _ => command,
     }
 }
 
-fn with_signatures(mut command: Command) -> Command {
-    for (flag, _) in SIGNATURES {
-        let help = match flag {
-            "signature" => "A file with what `waybill firmware sign` printed",
-            "minisign" => "A .minisig file",
-            _ => "A bundle of cosign",
-        };
-        command = command.arg(Arg::new(flag).long(flag).value_name("FILE").action(ArgAction::Append).help(help));
-    }
-    command
+fn path(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(PATH).value_name(name).required(true).value_parser(value_parser!(PathBuf)).help(help)
 }
 
-/// The payload of a firmware's upload.
-pub(crate) fn payload(matches: &ArgMatches, metadata: &Value) -> Result<Payload> {
+fn with_signatures(command: Command) -> Command {
+    SIGNATURES.iter().fold(command, |command, (flag, _, help)| {
+        command.arg(Arg::new(*flag).long(*flag).value_name("FILE").action(ArgAction::Append).help(*help))
+    })
+}
+
+/// The payload of an operation whose fields have these values: a form if the operation takes a file, otherwise JSON.
+pub(crate) fn payload(operation: &str, matches: &ArgMatches, values: Value) -> Result<Payload> {
+    let (part, texts) = match operation {
+        FIRMWARE => (FIRMWARE_PART, metadata_and_signatures(matches, &values)?),
+        DOCUMENT => (DOCUMENT_PART, one_part_each(&values)?),
+        _ => return Ok(Payload::Json(values)),
+    };
+    let file = matches.get_one::<PathBuf>(PATH).cloned().unwrap_or_default();
+    Ok(Payload::Form(Arc::new(Form::new(part, file, &texts)?)))
+}
+
+fn metadata_and_signatures(matches: &ArgMatches, metadata: &Value) -> Result<Vec<(&'static str, String)>> {
     let mut parts = vec![("metadata", metadata.to_string())];
-    for (flag, part) in SIGNATURES {
+    for (flag, part, _) in SIGNATURES {
         for file in matches.get_many::<String>(flag).into_iter().flatten() {
-            let text = String::from_utf8(fields::input(file)?)
-                .map_err(|_| Failure::usage(format!("{file} is no signature")))?;
-            parts.push((part, text));
+            parts.push((part, fields::file_text(file)?));
         }
     }
     if parts.len() > SIGNATURES_MAX + 1 {
         return Err(Failure::usage(format!("at most {SIGNATURES_MAX} signatures go with an upload")));
     }
-    with_file(matches, "file", &parts)
+    Ok(parts)
 }
 
-/// The payload of a document.
-pub(crate) fn document(matches: &ArgMatches) -> Result<Payload> {
-    let text = |(flag, _): (&'static str, _)| Some((flag, matches.get_one::<String>(flag)?.clone()));
-    let parts: Vec<(&str, String)> = OF_DOCUMENT.into_iter().filter_map(text).collect();
-    with_file(matches, "document", &parts)
-}
-
-/// `part`: the name of the part that the file is.
-fn with_file(matches: &ArgMatches, part: &str, parts: &[(&str, String)]) -> Result<Payload> {
-    let file = matches.get_one::<PathBuf>("image").cloned().unwrap_or_default();
-    let meta = std::fs::metadata(&file)
-        .map_err(|error| Failure::usage(format!("{} can't be read: {error}", file.display())))?;
-    if !meta.is_file() {
-        return Err(Failure::usage(format!("{} is no file", file.display())));
-    }
-    Ok(Payload::Upload(Arc::new(Upload::new(file, meta.len(), part, parts))))
-}
-
-impl Upload {
-    fn new(file: PathBuf, file_bytes: u64, part: &str, parts: &[(&str, String)]) -> Self {
-        let boundary = format!("waybill-{:032x}", rand::random::<u128>());
-        let mut head = String::new();
-        for (name, text) in parts {
-            head.push_str(&format!(
-                "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n"
-            ));
+/// Each field as a part of its own. A field that is null is left out.
+fn one_part_each(values: &Value) -> Result<Vec<(&str, String)>> {
+    let object = values.as_object().ok_or_else(|| Failure::usage("the fields of a document are a JSON object"))?;
+    let mut parts = Vec::new();
+    for (name, value) in object {
+        match value {
+            Value::Null => {}
+            Value::String(text) => parts.push((name.as_str(), text.clone())),
+            _ => return Err(Failure::usage(format!("the field {name} of a document is a text"))),
         }
-        head.push_str(&format!(
-            "--{boundary}\r\nContent-Disposition: form-data; name=\"{part}\"; filename=\"{}\"\r\nContent-Type: application/octet-stream\r\n\r\n",
-            file_name(&file),
-        ));
-        let tail = format!("\r\n--{boundary}--\r\n");
-        let progress = if out::can_ask() { ProgressBar::new(file_bytes) } else { ProgressBar::hidden() };
-        if let Ok(style) = ProgressStyle::with_template("{bar:32} {bytes}/{total_bytes} {bytes_per_sec} {eta}") {
-            progress.set_style(style);
-        }
-        Self { file, file_bytes, boundary, head: head.into(), tail: tail.into(), progress }
     }
-
-    pub(crate) fn length(&self) -> u64 {
-        self.head.len() as u64 + self.file_bytes + self.tail.len() as u64
-    }
-
-    pub(crate) fn media(&self) -> String {
-        format!("multipart/form-data; boundary={}", self.boundary)
-    }
-
-    /// The body from its beginning. A file that has changed meanwhile ends it with an error.
-    pub(crate) async fn body(&self) -> Result<Body> {
-        let file = tokio::fs::File::open(&self.file).await;
-        let file = file.map_err(|error| Failure::usage(format!("{} can't be read: {error}", self.file.display())))?;
-        self.progress.set_position(0);
-        let progress = self.progress.clone();
-        let pieces = stream::try_unfold((file.take(self.file_bytes), progress), |(mut file, progress)| async move {
-            let mut piece = vec![0; PIECE_BYTES];
-            let read = file.read(&mut piece).await?;
-            if read == 0 {
-                progress.finish_and_clear();
-                return Ok(None);
-            }
-            progress.inc(read as u64);
-            piece.truncate(read);
-            Ok(Some((Bytes::from(piece), (file, progress))))
-        });
-        let (head, tail) = (self.head.clone(), self.tail.clone());
-        let whole = stream::once(async { Ok(head) }).chain(pieces).chain(stream::once(async { Ok(tail) }));
-        Ok(UnsyncBoxBody::new(StreamBody::new(whole.map_ok(Frame::data))))
-    }
-}
-
-/// The file's name as a header takes it.
-fn file_name(file: &std::path::Path) -> String {
-    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.+".contains(c) { c } else { '_' }).collect()
+    Ok(parts)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::description::Description;
+    use crate::{flags, operations};
+
+    /// The form of a command line, as text.
+    async fn sent(id: &str, args: &[&str]) -> Result<String> {
+        let description = Description::read();
+        let endpoints = description.endpoints();
+        let endpoint = endpoints.iter().find(|endpoint| endpoint.id == id).unwrap();
+        let operation = operations::all().find(|operation| operation.id == id).unwrap();
+        let command = flags::verb(operation, endpoint, &description);
+        let matches = command.try_get_matches_from([&["verb"], args].concat()).unwrap();
+        let values = fields::body(&matches, &description, endpoint.body.as_ref().unwrap())?;
+        let body = payload(id, &matches, values)?.body().await?;
+        Ok(String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap())
+    }
+
+    fn parts(text: &str) -> BTreeSet<&str> {
+        text.split(" name=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect()
+    }
+
+    /// Names of the parts that a form of the API has.
+    fn described(form: &str) -> BTreeSet<String> {
+        let document: Value = serde_json::from_str(include_str!("../../docs/openapi.json")).unwrap();
+        let properties = document["components"]["schemas"][form]["properties"].as_object().unwrap();
+        properties.keys().cloned().collect()
+    }
 
     #[tokio::test]
-    async fn an_upload_can_be_sent_twice_and_has_its_length() {
-        let file = std::env::temp_dir().join(format!("waybill-upload-{}", std::process::id()));
-        let content = vec![7_u8; PIECE_BYTES + 5];
-        std::fs::write(&file, &content).unwrap();
-        let upload = Upload::new(file.clone(), content.len() as u64, "file", &[("metadata", "{}".to_owned())]);
-        for _ in 0..2 {
-            let body = upload.body().await.unwrap().collect().await.unwrap().to_bytes();
-            assert_eq!(body.len() as u64, upload.length());
-            let at = upload.head.len();
-            assert_eq!(&body[at..at + content.len()], content);
-        }
+    async fn a_document_has_the_parts_that_the_api_names() {
+        let file = std::env::temp_dir().join(format!("waybill-document-{}", std::process::id()));
+        std::fs::write(&file, r#"{"bomFormat":"CycloneDX"}"#).unwrap();
+        let name = file.display().to_string();
+        let old = "018f4e2a-1111-7222-8333-0123456789ab";
+        let args = ["firmware", name.as_str(), "--product", "pkg:generic/frame@2", "--replaces", old];
+        let text = sent("add_document", &args).await.unwrap();
+        assert_eq!(parts(&text), BTreeSet::from(["document", "product", "replaces"]), "{text}");
+        assert_eq!(parts(&text).into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), described("DocumentForm"));
+        assert!(text.contains("name=\"product\"\r\n\r\npkg:generic/frame@2\r\n"), "{text}");
+        assert!(text.contains(&format!("name=\"replaces\"\r\n\r\n{old}\r\n")), "{text}");
+        assert!(text.contains("\r\n\r\n{\"bomFormat\":\"CycloneDX\"}\r\n"), "{text}");
+
+        let alone = sent("add_document", &["firmware", name.as_str()]).await.unwrap();
+        assert_eq!(parts(&alone), BTreeSet::from(["document"]), "{alone}");
         std::fs::remove_file(file).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_firmware_has_its_metadata_and_signatures_as_parts() {
+        let file = std::env::temp_dir().join(format!("waybill-firmware-{}", std::process::id()));
+        std::fs::write(&file, "bytes").unwrap();
+        let name = file.display().to_string();
+        let args = [name.as_str(), "--version", "2.0.0", "--minisign", name.as_str()];
+        let text = sent("upload_firmware", &args).await.unwrap();
+        std::fs::remove_file(file).unwrap();
+        assert_eq!(parts(&text), BTreeSet::from(["file", "metadata", "minisign"]), "{text}");
+        assert!(parts(&text).iter().all(|part| described("UploadForm").contains(*part)));
+        assert!(text.contains("{\"version\":\"2.0.0\"}"), "{text}");
+    }
+
+    #[test]
+    fn a_field_of_a_document_is_a_text() {
+        let values = serde_json::json!({"product": null, "replaces": "x"});
+        assert_eq!(one_part_each(&values).unwrap(), [("replaces", "x".to_owned())]);
+        assert!(one_part_each(&serde_json::json!({"product": 1})).is_err());
+        assert!(one_part_each(&serde_json::json!([])).is_err());
     }
 }

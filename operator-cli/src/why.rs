@@ -94,7 +94,7 @@ impl Why<'_> {
         let pairs = [("correlation_id", id), ("order", "asc")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         let request = Request::get(format!("{}/audit{}", self.root, query(&pairs)));
         let (mut items, mut count) = (Items::new(self.format, named("list_audit")?), 0);
-        each_page(self.client, &request, Some(EVENTS_MAX), true, |page| {
+        each_page(self.client, &request, Some(EVENTS_MAX), items.is_kept(), |page| {
             count += page.len();
             items.page(page)
         })

@@ -59,23 +59,23 @@ impl ProviderHttp for IssuerHttp {
     }
 
     async fn get_as(&self, url: &str, authorization: &str) -> Result<(u16, Vec<u8>), String> {
-        let request = Request::get(url).header(AUTHORIZATION, shown(authorization)?);
+        let request = Request::get(url).header(AUTHORIZATION, secret_header(authorization)?);
         self.answer(url, request, String::new()).await
     }
 
     async fn post(&self, url: &str, authorization: Option<&str>, form: String) -> Result<(u16, Vec<u8>), String> {
         let mut request = Request::post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         if let Some(authorization) = authorization {
-            request = request.header(AUTHORIZATION, shown(authorization)?);
+            request = request.header(AUTHORIZATION, secret_header(authorization)?);
         }
         self.answer(url, request, form).await
     }
 }
 
-/// A secret as a header.
-fn shown(authorization: &str) -> Result<HeaderValue, String> {
-    let mut shown =
-        HeaderValue::from_str(authorization).map_err(|_| "a secret has characters that can't be sent".to_owned())?;
-    shown.set_sensitive(true);
-    Ok(shown)
+/// A header whose value is never printed.
+fn secret_header(secret: &str) -> Result<HeaderValue, String> {
+    let mut header =
+        HeaderValue::from_str(secret).map_err(|_| "a secret has characters that can't be sent".to_owned())?;
+    header.set_sensitive(true);
+    Ok(header)
 }

@@ -2,18 +2,19 @@
 //!
 //! Order of the start: log, read models, process managers, bridge, API. Order of the stop: not ready, drain, stop, then force.
 
+mod http;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use command_api::HealthCheck;
 use command_api::links::DownloadLinks;
-use command_api::{ApiConfig, ApiState, HealthCheck, HttpListener, KeySource, SignInParts, TicketParts, TokenRules};
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
 use event_store::lease::Lease;
 use event_store::network::JetStreamRawEvents;
-use event_store::sessions::JetStreamSessions;
 use event_store::streams::{self, Missing};
 use event_store::telemetry::Telemetry;
 use event_store::{EventStore, JetStreamLog, Keyring, Log, SecretStore};
@@ -26,11 +27,9 @@ use runtime::lifecycle::Tasks;
 
 use crate::callout::{self, Callout};
 use crate::config::{Role, ServeArgs};
-use crate::issuer_http::IssuerHttp;
 use crate::role_user::connection_name;
 use crate::secrets::Secrets;
 use crate::tls::{NatsTls, ServedCertificate, trusting_pem};
-use crate::token_keys::HttpKeySource;
 use crate::{health, known_passwords, metrics, nats};
 
 /// How long the bridge may take to be ready.
@@ -153,7 +152,7 @@ pub async fn start(args: &ServeArgs) -> Result<Serving> {
     let mut parts =
         Parts { waybill, store, secrets, telemetry, db, projections, firmware_store, tasks, metrics, checks };
     start_role(args, &checked, &mut parts).await?;
-    let http = start_http(args, checked, &parts).await?;
+    let http = http::start(args, checked, &parts).await?;
     let Parts { store, db, projections, tasks, .. } = parts;
     let origin = args.origin_at(http);
     Ok(Serving { http, origin, store, db, projections, tasks, log_tasks })
@@ -284,101 +283,6 @@ impl LiveDevices for LiveRows {
         let devices = found.map_err(|error| error.to_string())?;
         Ok(devices.into_iter().map(|(tenant, device)| DeviceRef { tenant, device }).collect())
     }
-}
-
-/// The API if the role has it; health and metrics always.
-async fn start_http(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<SocketAddr> {
-    let certificate = checked.certificate.clone();
-    let state = api_state(args, checked, parts)?;
-    let tcp = tokio::net::TcpListener::bind(args.http_listen).await.with_context(|| unusable(args.http_listen))?;
-    let address = tcp.local_addr()?;
-    let tls = certificate.as_ref().map(ServedCertificate::server_config).transpose()?;
-    if let Some(certificate) = certificate {
-        parts.tasks.spawn("certificate", certificate.follow(parts.tasks.token().clone()));
-    }
-    let listener = HttpListener { tcp, tls };
-    if args.role.runs(Role::Api) {
-        parts.tasks.spawn("http", command_api::serve(listener, state, parts.tasks.clone()));
-    } else {
-        parts.tasks.spawn("http", command_api::serve_about(listener, state, parts.tasks.clone()));
-    }
-    Ok(address)
-}
-
-/// Says at the start what is wrong with a firmware store. The service runs without it: only uploads and downloads need it.
-async fn try_stores(stores: FirmwareStore) {
-    for store in stores.stores() {
-        match store.try_it().await {
-            Ok(()) => tracing::info!(%store, "The firmware store works."),
-            Err(error) => {
-                tracing::error!(%error, "The firmware store doesn't work: uploads and downloads are refused.")
-            }
-        }
-    }
-}
-
-fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiState> {
-    let sign_in = sign_in_parts(args, &checked, parts)?;
-    let tickets = TicketParts {
-        bucket: Arc::new(JetStreamSessions::of_tickets(parts.waybill.clone())),
-        keyring: Arc::clone(&checked.keyring),
-    };
-    let Checked { secrets, .. } = checked;
-    let mut checks = parts.checks.clone();
-    if args.role.runs(Role::Api) {
-        checks.push(health::of_stores(parts.firmware_store.clone()));
-        parts.tasks.spawn("trial of the firmware store", try_stores(parts.firmware_store.clone()));
-    }
-    let config = ApiConfig {
-        development: args.development,
-        sign_in,
-        tickets: Some(tickets),
-        retry_backoff_s: args.retry_backoff_seconds,
-        dispatch_patience_s: args.dispatch_patience_seconds,
-        max_firmware_bytes: args.store.firmware_max_bytes,
-        upload_abandoned_after: args.store.abandoned_after(),
-        redirect_downloads: args.store.firmware_redirect,
-        rate_limits: args.edges.rate_limits(),
-        transfer_limits: args.edges.transfer_limits(),
-        trusted_proxies: args.edges.trusted_proxies(),
-        outward: args.chirpstack.outward(args.development),
-        ..ApiConfig::new(token_rules(args, secrets.jwt)?, secrets.download, secrets.credentials, args.download_origin())
-    };
-    Ok(ApiState {
-        store: parts.store.clone(),
-        projections: parts.projections.clone(),
-        db: parts.db.clone(),
-        dead_letters: Some(DeadLetters::new(parts.waybill.clone())),
-        telemetry: Some(parts.telemetry.clone()),
-        feed_consumers: Some(FeedConsumers::new(parts.waybill.clone())),
-        network: Some(Arc::new(JetStreamRawEvents::new(parts.waybill.clone()))),
-        secrets: Some(parts.secrets.clone()),
-        firmware_store: parts.firmware_store.clone(),
-        config,
-        metrics: parts.metrics.clone(),
-        checks,
-    })
-}
-
-fn sign_in_parts(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Result<Option<SignInParts>> {
-    let Some(config) = args.sign_in_config()? else { return Ok(None) };
-    let has_provider = !config.issuer.is_empty();
-    Ok(Some(SignInParts {
-        config,
-        http: if has_provider { Some(Arc::new(IssuerHttp::new()?)) } else { None },
-        bucket: Arc::new(JetStreamSessions::new(parts.waybill.clone())),
-        keyring: Arc::clone(&checked.keyring),
-    }))
-}
-
-fn token_rules(args: &ServeArgs, secret: Vec<u8>) -> Result<TokenRules> {
-    let keys = args.jwks_url.as_deref().map(HttpKeySource::new).transpose().context("WAYBILL_JWKS_URL")?;
-    Ok(TokenRules {
-        secret: args.takes_shared_secret().then_some(secret),
-        issuer: args.jwt_issuer.clone(),
-        audience: args.jwt_audience.clone(),
-        keys: keys.map(|keys| Arc::new(keys) as Arc<dyn KeySource>),
-    })
 }
 
 /// Runs until a signal stops it.

@@ -94,25 +94,25 @@ impl SignInArgs {
             roles: self.roles(tenant_claim.is_some()).context("WAYBILL_OIDC_ROLES")?,
             tenant_claim,
             userinfo: self.oidc_userinfo,
-            sessions: SessionLimits {
-                lifetime: Duration::from_secs(self.session_seconds),
-                idle: Duration::from_secs(self.session_idle_seconds),
-            },
+            sessions: self.session_limits(),
         }))
     }
 
-    /// The settings without a provider; none if people would not come by HTTPS.
+    /// The settings without a provider; none if browsers would send tokens and keys in the clear.
     pub fn without_provider(&self, listening: String, development: bool) -> Result<Option<SignInConfig>> {
         let origin = match &self.public_url {
             Some(given) => public_origin(given, development)?,
             None => listening,
         };
         let is_private = Url::parse(&origin).is_ok_and(|url| is_private(&url, development));
-        let sessions = SessionLimits {
+        Ok(is_private.then(|| SignInConfig::without_provider(origin, self.session_limits())))
+    }
+
+    fn session_limits(&self) -> SessionLimits {
+        SessionLimits {
             lifetime: Duration::from_secs(self.session_seconds),
             idle: Duration::from_secs(self.session_idle_seconds),
-        };
-        Ok(is_private.then(|| SignInConfig::without_provider(origin, sessions)))
+        }
     }
 
     /// Whether any setting is given that has no default.

@@ -42,7 +42,7 @@ impl Manifest {
         let manifest: Self = if text.trim_start().starts_with('{') {
             serde_json::from_str(text).map_err(|error| error.to_string())?
         } else {
-            toml::from_str(text).map_err(|error| error.to_string())?
+            toml::from_str(text).map_err(|error| toml_sentence(text, &error))?
         };
         let mut seen = BTreeSet::new();
         for group in &manifest.groups {
@@ -55,6 +55,13 @@ impl Manifest {
         }
         Ok(manifest)
     }
+}
+
+/// The place and the message of an error, in one line.
+fn toml_sentence(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    format!("line {line}: {}", error.message().replace('\n', ", "))
 }
 
 impl Group {
@@ -148,6 +155,12 @@ mod tests {
         for (mistake, word) in mistakes.iter().zip(["campaigns", "filter and devices", "twice"]) {
             assert!(mistake.contains(word), "{mistake}");
         }
+    }
+
+    #[test]
+    fn a_mistake_in_toml_is_one_line_with_its_place() {
+        let mistake = Manifest::read(b"[[groups]]\nname = \n").unwrap_err();
+        assert!(mistake.starts_with("line 2: ") && !mistake.contains('\n'), "{mistake}");
     }
 
     #[test]

@@ -48,7 +48,11 @@ impl Table {
             .map(|n| cells.iter().chain([&header]).map(|row| measure_text_width(&row[n])).max().unwrap_or_default())
             .collect();
         let title = aligned(&header, &widths);
-        out::line(if out::has_colour() { format!("{BOLD}{title}{PLAIN}") } else { title })?;
+        if out::has_colour() {
+            out::raw(format!("{BOLD}{title}{PLAIN}\n").as_bytes())?;
+        } else {
+            out::line(title)?;
+        }
         cells.iter().try_for_each(|row| out::line(aligned(row, &widths)))
     }
 
