@@ -23,8 +23,8 @@ use crate::world::World;
 const DEVICES: usize = 500;
 /// Webhooks under way at the same time.
 const IN_FLIGHT: usize = 32;
-/// Pause before a webhook that was refused is sent again, as by a relay with a memory.
-const AGAIN: Duration = Duration::from_millis(50);
+/// Pause before a webhook that was refused is sent again.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Pause between two looks at the read model, or at the API.
 const LOOK_PAUSE: Duration = Duration::from_millis(2);
 /// Pause between two portions of a steady load.
@@ -81,11 +81,15 @@ fn uplink(n: usize, f_cnt: usize) -> Value {
 impl Sender {
     /// Sends an uplink until it is stored.
     async fn deliver(&self, n: usize, f_cnt: usize) -> Result<()> {
-        let body = uplink(n, f_cnt);
-        while self.http.post(&self.url).json(&body).send().await?.status() != StatusCode::OK {
-            tokio::time::sleep(AGAIN).await;
+        let (body, began) = (uplink(n, f_cnt), Instant::now());
+        loop {
+            let status = self.http.post(&self.url).json(&body).send().await?.status();
+            if status == StatusCode::OK {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < TIMEOUT, "an uplink is still refused: {status}");
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
-        Ok(())
     }
 }
 

@@ -198,6 +198,11 @@ async fn refusals_have_codes(shell: &Shell, firmware: &str) -> String {
     viewer.run(&["login", "--url", &shell.url(), "--dev", "--user", "eve", "--role", "viewer"]).await.ended(DONE);
     assert_eq!(viewer.run(&["campaign", "pause", &silent]).await.code, NOT_ALLOWED);
     shell.run(&["context", "use", "here"]).await.ended(DONE);
+    viewer.run(&["logout"]).await.ended(DONE);
+    let contexts = shell.json(&["context", "list", "--json"]).await;
+    let tokens: Vec<(&Value, &Value)> =
+        contexts.as_array().unwrap().iter().map(|context| (&context["name"], &context["token"])).collect();
+    assert_eq!(tokens, [(&json!("here"), &json!("bearer token")), (&json!("viewer"), &json!("none"))]);
     silent
 }
 

@@ -1,5 +1,5 @@
-//! Documents of firmware: what a tenant asks for before a firmware goes out, which devices a vulnerability concerns before and after a campaign, and
-//! what hostile documents get.
+//! Documents of firmware: the rules of a tenant hold back a firmware without them, the exposure of devices changes with a campaign, and hostile
+//! documents are refused.
 
 use std::path::Path;
 use std::process::Command;
@@ -92,7 +92,7 @@ async fn exposure(api: &ApiClient, question: &str) -> Value {
     api.get(&format!("/exposure?{question}")).await.unwrap()["devices"].clone()
 }
 
-async fn documents_that_are_hostile_are_refused(api: &ApiClient, firmware: &str) {
+async fn hostile_documents_are_refused(api: &ApiClient, firmware: &str) {
     let begin = r#"{"bomFormat":"CycloneDX","specVersion":"1.6","components":["#;
     for (document, expected) in [
         (b"\x1f\x8b\x08\x00".to_vec(), "compressed"),
@@ -125,9 +125,9 @@ async fn a_vulnerability_is_followed_from_the_documents_to_the_fixed_devices() {
     let public = String::from_utf8(run("openssl", &["pkey", "-in", "key.pem", "-pubout"], &directory)).unwrap();
     let (old, new) = (world.firmware(&api, "2.0.0").await, world.firmware(&api, "2.1.0").await);
     let devices = [online(&world, &api, "d-0").await, online(&world, &api, "d-1").await];
-    documents_that_are_hostile_are_refused(&api, &new).await;
+    hostile_documents_are_refused(&api, &new).await;
 
-    // What is known at first.
+    // Before and after the documents of the old firmware.
     let unknown = api.get(&format!("/exposure?cve={CVE}")).await.unwrap();
     assert_eq!(unknown["devices"]["unknown"], 2, "{unknown}");
     added(&api, &old, &sbom("3.0.6")).await;
@@ -141,7 +141,7 @@ async fn a_vulnerability_is_followed_from_the_documents_to_the_fixed_devices() {
     assert_eq!(exposure(&api, "purl=pkg:generic/openssl@3.0.6?arch=arm").await["affected"], 2);
     assert_eq!(exposure(&api, "purl=pkg:generic/openssl@3.0.7").await["not_affected"], 2);
 
-    // The rules keep back the fix until it has its documents.
+    // The rules hold back the fix until it has its documents.
     let (rules, image) = ("/tenants/default", api.get(&format!("/firmware/{new}")).await.unwrap());
     let sha256 = image["checksum_sha256"].as_str().unwrap();
     let forged = provenance(&"0".repeat(64), &directory);
@@ -165,7 +165,7 @@ async fn a_vulnerability_is_followed_from_the_documents_to_the_fixed_devices() {
     assert_eq!(before["devices"]["fix_offered"], 2, "{before}");
     assert_eq!(before["unread_documents"], 0, "{before}");
 
-    // The campaign brings the fix.
+    // The campaign installs the fix.
     let id = world.campaign(&api, &new, json!({"deployment_strategy": "immediate"})).await;
     for device in &devices {
         let (command, _) = device.hears("its update", |heard| heard["command"] == "ota_update").await;
@@ -180,7 +180,7 @@ async fn a_vulnerability_is_followed_from_the_documents_to_the_fixed_devices() {
     let page = api.get(&format!("/exposure/devices?cve={CVE}&exposure=not_affected&limit=1")).await.unwrap();
     assert_eq!((&page["items"][0]["device_id"], page["next_cursor"].is_string()), (&json!("d-0"), true), "{page}");
 
-    // What is taken away no longer counts.
+    // A removed document no longer counts.
     let vex = replaced["document_id"].as_str().unwrap();
     let path = format!("/firmware/{old}/documents/{vex}");
     assert_eq!(api.get(&path).await.unwrap()["statements"][0]["status"], "affected");

@@ -8,6 +8,7 @@ use futures::future::join_all;
 use futures::stream::select_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use waybill::api_client::ApiClient;
 
 use crate::stack::nats;
 use crate::world::{MODEL, World};
@@ -122,7 +123,8 @@ async fn an_api_key_reads_the_feed_of_its_tenant_alone() {
         assert!(!matches!(heard, Ok(Ok(_))), "{subject}: {heard:?}");
     });
     join_all(asked).await;
-    nobody_hears_what_a_reader_addresses_to_them(&world, &reader).await;
+    a_reader_sends_no_events_to_other_subscribers(&world, &reader).await;
+    a_reader_acknowledges_nothing_of_other_tenants(&world, &reader, &rival).await;
 
     for (tenant, key) in [("rival", key), ("acme", "wbk_acme"), ("acme", "")] {
         assert!(connect(&world, tenant, key).await.is_err(), "{tenant} {key}");
@@ -138,9 +140,9 @@ async fn an_api_key_reads_the_feed_of_its_tenant_alone() {
     assert!(connect(&world, "acme", key).await.is_err());
 }
 
-/// NATS lets a client name any reply subject, so the answer to a reader's request, an event of its own tenant, may go to a subject on which others
-/// listen.
-async fn nobody_hears_what_a_reader_addresses_to_them(world: &World, reader: &async_nats::Client) {
+/// NATS lets a client name any reply subject. So the answer to a reader's request, an event of its own tenant, could go to a subject to which
+/// others subscribe.
+async fn a_reader_sends_no_events_to_other_subscribers(world: &World, reader: &async_nats::Client) {
     let analyst = nats(&world.stack.nats.analyst_url()).await;
     let mut live = analyst.subscribe("feed.>").await.unwrap();
     analyst.flush().await.unwrap();
@@ -156,4 +158,26 @@ async fn nobody_hears_what_a_reader_addresses_to_them(world: &World, reader: &as
     world.firmware(&firmware, "7.0.0").await;
     let next = tokio::time::timeout(PATIENCE, live.next()).await.expect("a live event").unwrap();
     assert_eq!(next.subject.as_str(), "feed.acme.firmware.registered", "the analyst listens");
+}
+
+/// A reply subject could also be the one that acknowledges a message of another tenant: the reply to a request for an event that doesn't exist is
+/// empty, and an empty message acknowledges. nats-server refuses such reply subjects.
+async fn a_reader_acknowledges_nothing_of_other_tenants(world: &World, reader: &async_nats::Client, rival: &ApiClient) {
+    let issued = rival.post("/api-keys", &json!({"roles": ["viewer"]})).await.unwrap();
+    let other = connect(world, "rival", issued["token"].as_str().unwrap()).await.unwrap();
+    let feed = jetstream::with_domain(other, "waybill");
+    let consumer: PullConsumer = feed.get_consumer_from_stream("rival_reports", "FEED").await.unwrap();
+    let mut messages = consumer.messages().await.unwrap();
+    let message = tokio::time::timeout(PATIENCE, messages.next()).await.expect("an event").unwrap().unwrap();
+    let acknowledgement = message.reply.clone().expect("the subject that acknowledges");
+    let not_acknowledged = async || rival.get("/feed/consumers/reports").await.unwrap()["ack_pending"].clone();
+    let before = not_acknowledged().await;
+    assert_ne!(before, 0);
+    let missing = "$JS.waybill.API.DIRECT.GET.FEED.feed.acme.device.missing";
+    reader.publish_with_reply(missing, acknowledgement.clone(), "".into()).await.unwrap();
+    reader.publish(acknowledgement, "".into()).await.unwrap();
+    reader.flush().await.unwrap();
+    // An acknowledgement must not come.
+    tokio::time::sleep(SILENCE).await;
+    assert_eq!(not_acknowledged().await, before);
 }

@@ -1,7 +1,7 @@
 //! Firmware in buckets, on real servers: moto for S3, Azurite for Azure.
 //!
-//! What is uploaded comes back byte for byte; what ends half-way, also by kill -9, leaves nothing; bytes that were changed in the bucket go to
-//! nobody; a store that is away or hangs stops downloads alone; and firmware moves from one store to another while it is given out.
+//! An upload comes back byte for byte. An upload that stops half-way, also by kill -9, leaves nothing. Bytes that were changed in the bucket are
+//! not given out. A store that is away or hangs stops only downloads. Firmware moves from one store to another while it is given out.
 
 mod azurite;
 mod moto;
@@ -91,7 +91,7 @@ async fn firmware_is_kept_in_a_bucket_of_s3() {
     );
     moto.has(&world, std::slice::from_ref(&name)).await;
 
-    // What isn't what it was said to be, and what breaks off, leaves nothing.
+    // An upload with a wrong digest and an upload that breaks off leave nothing.
     let metadata = json!({"name": "F", "version": "3.0.0", "device_model": MODEL, "checksum_md5": "0".repeat(32)});
     assert_eq!(api.upload(&metadata, random(SIZE)).await.unwrap().status.as_u16(), 422);
     let half = HalfUpload::begin(&api, "3.0.0", random(SIZE)).await;
@@ -108,12 +108,14 @@ async fn firmware_is_kept_in_a_bucket_of_s3() {
     moto.has_uploads(0).await;
     moto.has(&world, std::slice::from_ref(&name)).await;
 
-    // From here on downloads are sent on to the bucket.
+    // From here on downloads are redirected to the bucket. No client keeps such a redirect, because its link ends soon.
     let api = world.operator().await;
     let sent_on = fetch(&download, None).await;
     assert_eq!(sent_on.status(), 302);
     let there = sent_on.headers()["location"].to_str().unwrap().to_owned();
     assert!(there.starts_with(&moto.origin) && there.contains("X-Amz-Signature="), "{there}");
+    assert_eq!(sent_on.headers()["cache-control"], "no-store");
+    assert!(!sent_on.headers().contains_key("etag"), "{:?}", sent_on.headers());
     assert!(bytes_of(&there).await == bytes);
     let head = Client::new().head(&download).send().await.unwrap();
     assert_eq!(
@@ -211,7 +213,7 @@ async fn firmware_moves_to_a_container_of_azure_while_it_is_given_out() {
     let download_of_other = link(&api, &other).await;
     assert!(bytes_of(&download_of_other).await == second);
 
-    // An upload that is killed leaves nothing that counts, and what is deleted is gone.
+    // Downloads are redirected to the container, and the bytes of deleted firmware are removed there.
     world.stop_waybill().await;
     world.restart_with(&flags(&["--firmware-store", &new, "--firmware-redirect"])).await;
     let api = world.operator().await;

@@ -79,7 +79,7 @@ async fn nobody_gets_where_they_do_not_belong() {
     }
     println!("{tried} requests in all");
     links_and_topics(&world, &known).await;
-    subjects::nothing_is_heard(&world).await;
+    subjects::a_program_of_another_tenant_receives_nothing(&world).await;
 }
 
 /// A stolen device of another tenant, at the topics of this one, and links that were changed.

@@ -48,6 +48,22 @@ async fn unfinished(world: &World) -> (u64, u64) {
     (delivered, waiting)
 }
 
+/// The number of the last message in the stream TELEMETRY.
+async fn end_of_telemetry(world: &World) -> u64 {
+    let client = waybill::nats::connect(&world.stack.nats.waybill_url(), "waybill-test").await.unwrap();
+    let stream = async_nats::jetstream::new(client).get_stream("TELEMETRY").await.unwrap();
+    stream.cached_info().state.last_sequence
+}
+
+/// The number of the last message of TELEMETRY that the read models contain.
+async fn read_telemetry(world: &World, api: &waybill::api_client::ApiClient) -> u64 {
+    let request = api.http().get(format!("{}/health/detailed", world.base())).bearer_auth(api.token());
+    let health: Value = request.send().await.unwrap().json().await.unwrap();
+    let mut parts = health["components"].as_array().unwrap().iter();
+    let presence = parts.find(|part| part["name"] == "projection presence");
+    presence.and_then(|part| part["position"].as_u64()).unwrap_or_default()
+}
+
 fn versions_of(number: usize) -> [&'static str; 2] {
     if number.is_multiple_of(2) { FALLS_BACK } else { COMES_THROUGH }
 }
@@ -114,6 +130,8 @@ async fn what_was_said_last_counts(accident: Accident) {
     }
     world.until("every message is acknowledged", async || unfinished(&world).await == (0, 0)).await;
     world.settles().await;
+    let end = end_of_telemetry(&world).await;
+    world.until("telemetry is in the read models", async || read_telemetry(&world, &api).await >= end).await;
 
     for number in 0..DEVICES {
         let [_, version] = versions_of(number);

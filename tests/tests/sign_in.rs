@@ -38,7 +38,7 @@ struct Provider {
 }
 
 impl Provider {
-    /// `claims_in`: `userinfo`, if claims of scopes are only there.
+    /// `claims_in`: `userinfo` if the provider gives the claims of scopes only there.
     async fn start(redirect_uri: &str, claims_in: &str) -> Self {
         let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("oidc-provider");
         assert!(
@@ -178,7 +178,7 @@ async fn people_without_a_role_are_refused_and_no_session_begins() {
     groups_come_from_userinfo(world).await;
 }
 
-/// A provider that has groups only in userinfo, and a process that asks for them or doesn't.
+/// The provider has groups only in userinfo. The process asks for them, or doesn't.
 async fn groups_come_from_userinfo(mut world: World) {
     let base = world.base();
     let provider = Provider::start(&format!("{base}/api/v1/auth/callback"), "userinfo").await;

@@ -207,7 +207,7 @@ async fn sent_two_days_ago(world: &World, kind: TelemetryKind, data: Value) {
     telemetry.publish(&TenantId::new("acme").unwrap(), &DeviceId::new("d-1").unwrap(), &record).await.unwrap();
 }
 
-/// What is older than the tenant wants isn't shown from the moment on when it has said so, and is there again when it takes that back in time.
+/// A shorter retention hides older data at once. A longer one shows it again, as long as it hasn't been removed.
 async fn retention_holds(world: &World, acme: &ApiClient) {
     let set = |retention: Value| answer(acme, Method::PATCH, "/tenants/acme", json!({"retention": retention}));
     let operator = world.operator_of("acme", &["operator"]).await;

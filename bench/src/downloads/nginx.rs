@@ -1,11 +1,17 @@
 //! nginx over a directory.
 
 use std::fs;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use waybill::stack::{Process, Spawner, free_port};
 
+/// How long it may take until it listens.
+const START_MAX: Duration = Duration::from_secs(5);
+/// Pause between two attempts to connect.
+const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 /// Where Debian puts it, and where else it may be.
 const PROGRAMS: [&str; 3] = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/opt/homebrew/bin/nginx"];
 
@@ -40,11 +46,14 @@ impl Nginx {
         let args = ["-c", &config.display().to_string(), "-p", &own.to_string()].map(str::to_owned);
         let process = Process::run("nginx", &Spawner::start(), program, &args, &directory.join("nginx.log"))?;
         let address = format!("127.0.0.1:{port}");
-        let up = (0..100).find(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(50));
-            std::net::TcpStream::connect(&address).is_ok()
-        });
-        up.with_context(|| fs::read_to_string(directory.join("error.log")).unwrap_or_default())?;
+        let began = Instant::now();
+        while TcpStream::connect(&address).is_err() {
+            if began.elapsed() > START_MAX {
+                let log = fs::read_to_string(directory.join("error.log")).unwrap_or_default();
+                bail!("nginx doesn't listen at {address}: {log}");
+            }
+            std::thread::sleep(CONNECT_PAUSE);
+        }
         Ok(Self { process, address })
     }
 

@@ -91,6 +91,7 @@ impl Day {
             ("campaign-settings".to_owned(), format!("/campaigns/{completed}?tab=Settings")),
             ("device".to_owned(), "/devices/d-3".to_owned()),
             ("firmware-detail".to_owned(), format!("/firmware/{firmware}")),
+            ("firmware-documents".to_owned(), format!("/firmware/{firmware}?tab=Documents&cve=CVE-2022-3602")),
             ("settings".to_owned(), "/settings".to_owned()),
             ("settings-keys".to_owned(), "/settings?tab=API+keys".to_owned()),
             ("nothing".to_owned(), "/nowhere".to_owned()),

@@ -15,7 +15,7 @@ use crate::directory::Directory;
 use crate::world::{PATIENCE, POLL};
 
 const ACCOUNT: &str = "devstoreaccount1";
-/// Everybody knows it: Azurite has it built in.
+/// The key is public: Azurite has it built in.
 const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 const API_VERSION: &str = "2021-08-06";
 
@@ -98,7 +98,7 @@ impl Azurite {
         self.url_with("azure.env", KEY)
     }
 
-    /// The same, with which nothing can be done.
+    /// The same with a key that Azurite refuses.
     pub(super) fn url_with_a_wrong_key(&self) -> String {
         self.url_with("wrong.env", &STANDARD.encode([7; 64]))
     }

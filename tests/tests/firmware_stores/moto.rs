@@ -9,7 +9,7 @@ use waybill::stack::{Process, Spawner, free_port};
 use crate::directory::Directory;
 use crate::world::{PATIENCE, POLL, World};
 
-/// It wants a signature for what somebody has written, and looks at none.
+/// It wants a signature with each write, and doesn't check it.
 const SIGNED: &str =
     "AWS4-HMAC-SHA256 Credential=id/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
 
@@ -89,7 +89,7 @@ impl Moto {
         }
     }
 
-    /// Waits until these objects are all that the bucket has, but for trials of the store.
+    /// Waits until the bucket has exactly these objects, apart from trials of the store.
     pub(super) async fn has(&self, world: &World, names: &[String]) {
         world
             .until(&format!("the bucket has {names:?}"), async || {

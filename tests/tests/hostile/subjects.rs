@@ -1,4 +1,4 @@
-//! A program of another tenant at the subjects of NATS.
+//! A program of tenant `rival` subscribes to all kinds of subjects of NATS, and sends requests about tenant `acme`.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::world::{MODEL, World};
 /// Longest wait for something that must not come.
 const SILENCE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What could be heard of the tenant.
-const HEARD: [&str; 14] = [
+/// Subjects of messages of the tenant or of the whole installation.
+const SUBSCRIBED: [&str; 14] = [
     ">",
     "*.>",
     "feed.>",
@@ -29,8 +29,8 @@ const HEARD: [&str; 14] = [
     "_INBOX.>",
     "_INBOX_acme.>",
 ];
-/// Requests about the tenant, or about what it shares with others.
-const ASKED: [(&str, &str); 17] = [
+/// Requests about the tenant, or about streams that it shares with others.
+const REQUESTS: [(&str, &str); 17] = [
     ("CONSUMER.MSG.NEXT.FEED.acme_c-f00dfeed", "1"),
     ("CONSUMER.INFO.FEED.acme_c-f00dfeed", ""),
     ("CONSUMER.DELETE.FEED.acme_c-f00dfeed", ""),
@@ -51,16 +51,16 @@ const ASKED: [(&str, &str); 17] = [
 ];
 
 /// The attacker has an API key of tenant `rival`.
-pub(super) async fn nothing_is_heard(world: &World) {
+pub(super) async fn a_program_of_another_tenant_receives_nothing(world: &World) {
     let (acme, rival) = (world.operator_of("acme", &["admin"]).await, world.operator_of("rival", &["admin"]).await);
     let issued = rival.post("/api-keys", &json!({"roles": ["admin"]})).await.unwrap();
     let client = connect(world, "rival", issued["token"].as_str().unwrap()).await.unwrap();
     let mut all = Vec::new();
-    for subject in HEARD {
+    for subject in SUBSCRIBED {
         all.push(client.subscribe(subject).await.unwrap());
     }
     all.push(client.subscribe("_INBOX_rival.>").await.unwrap());
-    for (request, body) in ASKED {
+    for (request, body) in REQUESTS {
         for prefix in ["$JS.API", "$JS.waybill.API"] {
             client.publish_with_reply(format!("{prefix}.{request}"), "_INBOX_rival.a", body.into()).await.unwrap();
         }
@@ -77,5 +77,5 @@ pub(super) async fn nothing_is_heard(world: &World) {
     client.publish_with_reply(own, "_INBOX_rival.a", "".into()).await.unwrap();
     let heard = tokio::time::timeout(PATIENCE, all.next()).await.expect("an event of its own tenant").unwrap();
     assert_eq!(heard.subject.as_str(), "_INBOX_rival.a");
-    println!("{} subscriptions and {} requests at NATS, nothing heard", HEARD.len(), 2 * ASKED.len());
+    println!("{} subscriptions and {} requests at NATS, nothing received", SUBSCRIBED.len(), 2 * REQUESTS.len());
 }
