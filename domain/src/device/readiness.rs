@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::phase::{Phase, WaitReason};
 use super::progress::UpdateState;
 use super::update_spec::Limits;
-use super::{Hold, Lifecycle, Reachability};
+use super::{Clock, Hold, Lifecycle, Reachability};
 use crate::window::DeviceWindows;
 
 /// Whether a device can begin an update, and what it does instead.
@@ -173,14 +173,23 @@ pub fn idle_in(phase: Phase, from: DateTime<Utc>, to: DateTime<Utc>, windows: Op
 impl Clocks<'_> {
     /// When the first of the clocks can run out; none if none runs. Messages of the device only make it later.
     pub fn first(&self) -> Option<DateTime<Utc>> {
+        self.earliest().map(|(at, _)| at)
+    }
+
+    /// The same, and which clock that is.
+    pub fn earliest(&self) -> Option<(DateTime<Utc>, Clock)> {
         let phase = self.state.phase;
         if phase.is_ended() {
             return None;
         }
         let waits =
             self.reached_at.is_none() && (phase.is_waiting() || matches!(phase, Phase::Dispatched | Phase::Deferred));
-        let clocks = [waits.then_some(self.wait_until), self.total(), self.of_phase()];
-        clocks.into_iter().flatten().min()
+        let clocks = [
+            (waits.then_some(self.wait_until), Clock::Wait),
+            (self.total(), Clock::Total),
+            (self.of_phase(), Clock::Phase),
+        ];
+        clocks.into_iter().filter_map(|(at, clock)| Some((at?, clock))).min_by_key(|(at, _)| *at)
     }
 
     /// The working clock. While an update waits, it runs only while its window is open.

@@ -85,6 +85,7 @@ fn the_working_clock_stands_still_for_a_closed_window_and_for_a_slot_after_a_def
             idle: TimeDelta::zero(),
             windows,
         };
+        assert_eq!(clocks.first(), clocks.earliest().map(|(at, _)| at));
         clocks.first()
     };
     let backoff = Phase::Waiting(WaitReason::Backoff);
