@@ -40,6 +40,7 @@ pub mod secrets;
 pub mod sessions;
 pub mod store;
 mod stored_event;
+pub mod stream_sizes;
 pub mod streams;
 pub mod subject;
 pub mod telemetry;
