@@ -12,6 +12,7 @@ mod get;
 mod history;
 mod launch;
 mod list;
+mod list_at;
 mod lorawan;
 mod members;
 mod model;

@@ -15,6 +15,7 @@ mod import;
 pub(crate) mod key;
 mod known;
 mod list;
+mod list_at;
 mod lorawan_keys;
 mod model;
 mod network_notices;

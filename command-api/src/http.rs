@@ -1,5 +1,6 @@
 //! Shared by all endpoints: problems, extractors, replies, cursors, positions.
 
+mod as_of;
 pub(crate) mod body;
 mod command_headers;
 mod command_request;
@@ -25,6 +26,7 @@ mod request_digest;
 pub(crate) mod security_headers;
 mod why_not;
 
+pub(crate) use as_of::AsOf;
 pub(crate) use body::{Body, Patch};
 pub(crate) use command_headers::single as single_header;
 pub(crate) use command_request::{CommandRequest, UnreadCommand};

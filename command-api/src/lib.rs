@@ -41,6 +41,7 @@ mod openapi;
 mod registration_tokens;
 mod rollbacks;
 mod router;
+mod search;
 mod secret_input;
 mod semaphores;
 mod serve;

@@ -19,7 +19,7 @@ use crate::state::App;
 use crate::{
     access, api_keys, audit, auth, campaigns, client_address, dead_letters, device_commands, device_registrations,
     devices, download, exposure, feed, firmware, groups, live, lorawan, members, openapi, registration_tokens,
-    rollbacks, service, sign_in, statistics, tenants, throttle, updates, why,
+    rollbacks, search, service, sign_in, statistics, tenants, throttle, updates, why,
 };
 
 /// Largest body of an ordinary request, in bytes.
@@ -47,8 +47,11 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(devices::revoke_credential))
         .routes(routes!(registration_tokens::list_registration_tokens, registration_tokens::issue_registration_token))
         .routes(routes!(registration_tokens::get_registration_token, registration_tokens::revoke_registration_token))
+        .routes(routes!(search::search))
         .routes(routes!(audit::list_audit))
         .routes(routes!(audit::export_audit))
+        .routes(routes!(audit::audit_facets))
+        .routes(routes!(audit::audit_types))
         .routes(routes!(api_keys::list_api_keys, api_keys::issue_api_key))
         .routes(routes!(api_keys::get_api_key, api_keys::revoke_api_key))
         .routes(routes!(device_commands::list_device_commands, device_commands::send_device_command))
@@ -107,6 +110,7 @@ fn resources() -> OpenApiRouter<App> {
         .routes(routes!(campaigns::campaign_stats))
         .routes(routes!(statistics::tenant_stats))
         .routes(routes!(statistics::version_stats))
+        .routes(routes!(statistics::version_series))
         .routes(routes!(statistics::campaign_failures))
         .routes(routes!(statistics::firmware_downloads))
         .routes(routes!(campaigns::campaign_devices))

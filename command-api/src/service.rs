@@ -1,6 +1,7 @@
 //! Endpoints about the service: health, metrics, name and version.
 
 mod health;
+mod internals;
 mod metrics;
 mod parts;
 mod process;

@@ -11,6 +11,7 @@ use domain::{Key, MemberId};
 use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
 use event_store::network::RawEvents;
+use event_store::stream_sizes::StreamSizes;
 use event_store::telemetry::Telemetry;
 use event_store::{EventStore, Followed, PositionToken, SecretStore, StoreError};
 use firmware_store::FirmwareStore;
@@ -149,6 +150,8 @@ pub struct ApiState {
     pub telemetry: Option<Telemetry>,
     /// Consumers of the public feed; none without NATS.
     pub feed_consumers: Option<FeedConsumers>,
+    /// How much the streams hold; none without NATS.
+    pub stream_sizes: Option<StreamSizes>,
     /// Where events of network servers wait; none without NATS.
     pub network: Option<Arc<dyn RawEvents>>,
     /// Sealed secrets of tenants; none without NATS.
@@ -174,6 +177,7 @@ pub(crate) struct Shared {
     pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) telemetry: Option<Telemetry>,
     pub(crate) feed_consumers: Option<FeedConsumers>,
+    pub(crate) stream_sizes: Option<StreamSizes>,
     pub(crate) network: Option<Arc<dyn RawEvents>>,
     pub(crate) secrets: Option<SecretStore>,
     pub(crate) firmware_store: FirmwareStore,
@@ -244,6 +248,7 @@ impl App {
             dead_letters,
             telemetry,
             feed_consumers,
+            stream_sizes,
             network,
             secrets,
             firmware_store,
@@ -275,6 +280,7 @@ impl App {
             dead_letters,
             telemetry,
             feed_consumers,
+            stream_sizes,
             network,
             secrets,
             objects: Arc::clone(firmware_store.objects()),

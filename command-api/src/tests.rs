@@ -176,6 +176,7 @@ impl Api {
             dead_letters: None,
             telemetry: None,
             feed_consumers: None,
+            stream_sizes: None,
             network: Some(network.clone()),
             secrets: None,
             firmware_store: FirmwareStore::of(objects.clone()),

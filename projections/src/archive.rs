@@ -19,7 +19,10 @@ use crate::db::DbError;
 use crate::decode::Decoded;
 use crate::memory::Memory;
 use crate::read_model::ReadModel;
-pub use audit::{AuditEntry, AuditFilter, AuditPage, Order, audit, entries_at, reached};
+pub use audit::{
+    AuditEntry, AuditFilter, AuditPage, Facets, Frequency, Order, audit, entries_at, facets, one_of_correlation,
+    reached,
+};
 use columns::Columns;
 pub use read::{Archived, records, records_of_campaign, replay};
 

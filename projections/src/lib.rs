@@ -26,6 +26,7 @@ pub mod metrics;
 mod migrations;
 mod models;
 mod observations;
+pub mod parked;
 pub mod presence;
 pub mod previews;
 mod read_model;
@@ -45,8 +46,8 @@ pub use compare::compare;
 pub use db::{Db, DbError, ReadTx};
 pub use fleet::{
     campaigns, deadlines, device_commands, devices, firmware, firmware_catalog, fuota, groups, history,
-    lorawan_profiles, network, preconditions, reach, registration_tokens, rollback_need, rollbacks, rollout, schedule,
-    selection, statistics, tenants, updates, withdrawals,
+    lorawan_profiles, network, past, preconditions, reach, registration_tokens, rollback_need, rollbacks, rollout,
+    schedule, search, selection, statistics, tenants, updates, withdrawals,
 };
 pub use rebuild::rebuild;
 pub use runner::{Unparked, unpark};

@@ -2,6 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use domain::FirmwareId;
 use domain::campaign::{CampaignStatus, Strategy};
 use projections::FLEET;
@@ -9,10 +11,11 @@ use projections::campaigns::CampaignFilter;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::list_at::page_at;
 use super::model::CampaignBody;
 use crate::auth::Caller;
 use crate::http::query::{either, includes_deleted};
-use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
+use crate::http::{AsOf, FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
 use crate::state::App;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -29,6 +32,8 @@ pub(crate) struct CampaignFilters {
     deployment_strategy: Option<String>,
     /// `deleted` includes deleted drafts. `status=deleted` alone lists only them.
     include: Option<String>,
+    /// The campaigns as they were at this time, without `count`. 422 for a time in the future.
+    at: Option<DateTime<Utc>>,
 }
 
 impl FilterSet for CampaignFilters {}
@@ -54,7 +59,8 @@ impl CampaignFilters {
 
 /// List campaigns
 ///
-/// Newest first, without deleted drafts unless `include=deleted`.
+/// Newest first, without deleted drafts unless `include=deleted`. With `at`, each as `GET /campaigns/{campaign_id}?at_time=` shows it; a page
+/// looks at 200 campaigns, so it may have fewer items than `limit`, even none, and still have a `next_cursor`.
 #[utoipa::path(
     get, path = "/campaigns", tag = "campaigns", params(CampaignFilters, PageParams),
     responses((status = 200, body = List<CampaignBody>))
@@ -65,9 +71,14 @@ pub(crate) async fn list_campaigns(
     Filters(filters): Filters<CampaignFilters>,
     min_position: MinPosition,
     paging: Paging,
-) -> Result<Json<List<CampaignBody>>, Problem> {
+) -> Result<Response, Problem> {
+    let at = filters.at;
     let mut filter = filters.into_filter()?;
     filter.within = caller.limits.as_ref().map(|limits| limits.groups.iter().cloned().collect());
+    if let Some(at) = at {
+        min_position.wait(&app, &caller, &[FLEET]).await?;
+        return Ok(Json(page_at(&app, &caller, filter, at, &paging).await?).into_response());
+    }
     let after = match paging.keys::<2>()? {
         Some([created_at, id]) => Some((Paging::time(created_at)?, id)),
         None => None,
@@ -76,7 +87,8 @@ pub(crate) async fn list_campaigns(
     min_position.wait(&app, &caller, &[FLEET]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     let page = projections::campaigns::list(&mut tx, &filter, after, paging.limit, paging.count).await?;
-    Ok(Json(paging.list(page, CampaignBody::from)))
+    let as_of = AsOf::now(&app, &mut tx).await?;
+    Ok(Json(paging.list(page, CampaignBody::from).showing(as_of)).into_response())
 }
 
 #[cfg(test)]

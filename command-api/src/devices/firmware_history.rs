@@ -3,18 +3,21 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use domain::Key;
 use domain::device::Device;
+use domain::values::{is_component, is_usable_time};
+use domain::{CampaignId, Key};
 use event_store::{EventToken, Position};
 use projections::FLEET;
-use projections::history::HistoryRow;
-use serde::Serialize;
-use utoipa::ToSchema;
+use projections::history::{CAUSES, HistoryFilter, HistoryRow};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
 
 use super::reading::find;
 use crate::auth::Caller;
 use crate::http::path::DevicePath;
-use crate::http::{Filters, List, MinPosition, NoFilters, PageParams, Paging, Path, Problem, ReadOfOne};
+use crate::http::query::refused;
+use crate::http::{Direction, FilterSet, Filters, List, MinPosition, PageParams, Paging, Path, Problem, ReadOfOne};
 use crate::state::App;
 
 /// A change of what a component runs, as far as is known.
@@ -59,21 +62,69 @@ impl FirmwareHistoryItem {
     }
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HistoryFilters {
+    /// Changes of this component.
+    #[param(example = "firmware")]
+    component: Option<String>,
+    /// Changes with this cause.
+    #[param(example = "confirmed")]
+    cause: Option<String>,
+    /// Changes by updates of this campaign.
+    campaign_id: Option<Uuid>,
+    /// At this time or later.
+    from: Option<DateTime<Utc>>,
+    /// Before this time.
+    to: Option<DateTime<Utc>>,
+    /// `asc` (the default): oldest first. `desc`: newest first.
+    #[param(inline)]
+    order: Option<Direction>,
+}
+
+impl FilterSet for HistoryFilters {}
+
+impl HistoryFilters {
+    fn into_filter(self) -> Result<HistoryFilter, Problem> {
+        if self.component.as_deref().is_some_and(|component| !is_component(component)) {
+            return Err(refused("component", "is not a component's name"));
+        }
+        if self.cause.as_deref().is_some_and(|cause| !CAUSES.contains(&cause)) {
+            return Err(refused("cause", &format!("is one of {}", CAUSES.join(", "))));
+        }
+        for (name, time) in [("from", self.from), ("to", self.to)] {
+            if time.is_some_and(|time| !is_usable_time(time)) {
+                return Err(refused(name, "is too far away"));
+            }
+        }
+        Ok(HistoryFilter {
+            component: self.component,
+            cause: self.cause,
+            campaign_id: self.campaign_id.map(|id| CampaignId(id).to_string()),
+            from: self.from,
+            to: self.to,
+            newest_first: self.order == Some(Direction::Desc),
+        })
+    }
+}
+
 /// List what a device ran
 ///
-/// Oldest first.
+/// Oldest first, unless `order=desc`.
 #[utoipa::path(
-    get, path = "/devices/{device_id}/firmware-history", tag = "devices", params(DevicePath, PageParams),
+    get, path = "/devices/{device_id}/firmware-history", tag = "devices", params(DevicePath, HistoryFilters, PageParams),
     responses((status = 200, body = List<FirmwareHistoryItem>))
 )]
 pub(crate) async fn firmware_history(
     State(app): State<App>,
     caller: Caller,
     Path(path): Path<DevicePath>,
-    Filters(_): Filters<NoFilters>,
+    Filters(filters): Filters<HistoryFilters>,
     min_position: MinPosition,
     paging: Paging,
 ) -> Result<Json<List<FirmwareHistoryItem>>, Problem> {
+    let filter = filters.into_filter()?;
     let key = Key::<Device>::new(&caller.tenant, &path.device_id);
     let reading = ReadOfOne::begin(&app, &caller, min_position, &[FLEET], &key).await?;
     let after = match paging.keys::<2>()? {
@@ -82,7 +133,7 @@ pub(crate) async fn firmware_history(
     };
     let id = path.device_id.as_str();
     let (mut tx, _) = find(&app, &caller, reading, id).await?;
-    let page = projections::history::list(&mut tx, id, after, paging.limit, paging.count).await?;
+    let page = projections::history::list(&mut tx, id, &filter, after, paging.limit, paging.count).await?;
     let incarnation_ms = app.incarnation_ms().await?;
     Ok(Json(paging.list(page, |row| FirmwareHistoryItem::of(row, incarnation_ms))))
 }

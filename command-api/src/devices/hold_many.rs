@@ -31,6 +31,8 @@ use crate::state::App;
 
 /// Most devices of one request.
 const DEVICES_MAX: usize = 10_000;
+/// What a device's connection can be.
+const STATUSES: [&str; 3] = ["online", "offline", "never_seen"];
 
 /// Headers of a hold or a release of many devices. There is no `If-Match`, because it names the version of one device.
 #[derive(Debug, IntoParams)]
@@ -46,7 +48,7 @@ pub(crate) struct HoldHeaders {
     correlation_id: Option<Uuid>,
 }
 
-/// Devices to hold or to release: either `device_ids`, or at least one of `group` and `target_filters`.
+/// Devices to hold or to release: either `device_ids`, or at least one of `group`, `target_filters`, `q`, `status` and `owner`.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schema(example = json!({"target_filters": {"tags": {"site": "north"}}, "reason": "audit of the site"}))]
@@ -58,6 +60,12 @@ pub(crate) struct BulkHoldRequest {
     /// The devices in service that match; with a group, among its devices.
     #[schema(value_type = Option<TargetFiltersSchema>)]
     target_filters: Option<TargetFilters>,
+    /// The devices in service whose id or name begins so, in any case; with others, all must hold.
+    q: Option<String>,
+    /// The devices in service that are `online`, `offline` or `never_seen` when the request is handled.
+    status: Option<String>,
+    /// The devices in service of this owner.
+    owner: Option<String>,
     /// `next_after` of the reply before.
     after: Option<String>,
     /// To hold only: when the hold ends. Without it, when the device is released.
@@ -85,7 +93,7 @@ pub(crate) struct ManyDevices {
 /// Which devices a request is for.
 enum Selection {
     Named(Vec<String>),
-    Found { filters: TargetFilters, group: Option<GroupId>, after: Option<DeviceId> },
+    Found { filter: Box<DeviceFilter>, group: Option<GroupId>, after: Option<DeviceId> },
 }
 
 /// The devices that one request takes.
@@ -97,19 +105,28 @@ struct Selected {
 
 impl BulkHoldRequest {
     fn selection(self, mut checks: Checks) -> Result<Selection, Problem> {
-        let is_found = self.group.is_some() || self.target_filters.is_some();
+        let is_listed = [&self.q, &self.status, &self.owner].into_iter().any(Option::is_some);
+        let is_found = self.group.is_some() || self.target_filters.is_some() || is_listed;
         match (self.device_ids.len(), is_found) {
-            (0, false) => checks.fail("device_ids", "no device: give device_ids, group or target_filters"),
-            (1.., true) => checks.fail("device_ids", "excludes group and target_filters"),
+            (0, false) => {
+                checks.fail("device_ids", "no device: give device_ids, group, target_filters, q, status or owner")
+            }
+            (1.., true) => checks.fail("device_ids", "excludes group, target_filters, q, status and owner"),
             (1..=DEVICES_MAX, false) | (0, true) => {}
             (_, false) => checks.fail("device_ids", format!("more than {DEVICES_MAX}")),
         }
         if self.after.is_some() && !is_found {
-            checks.fail("after", "belongs to group and target_filters");
+            checks.fail("after", "belongs to group, target_filters, q, status and owner");
         }
         let filters = self.target_filters.unwrap_or_default();
-        if is_found && self.group.is_none() && filters.is_empty() {
+        if is_found && self.group.is_none() && !is_listed && filters.is_empty() {
             checks.fail("target_filters", "must have at least one condition");
+        }
+        if self.q.as_ref().is_some_and(|text| text.trim().is_empty()) {
+            checks.fail("q", "must have at least one character");
+        }
+        if self.status.as_deref().is_some_and(|status| !STATUSES.contains(&status)) {
+            checks.fail("status", format!("is one of {}", STATUSES.join(", ")));
         }
         checks.violations(filters.violations("target_filters"));
         checks.finish()?;
@@ -119,7 +136,9 @@ impl BulkHoldRequest {
         let invalid = |field: &str, error: domain::ids::InvalidId| Problem::invalid(field, error.to_string());
         let group = self.group.map(GroupId::new).transpose().map_err(|error| invalid("group", error))?;
         let after = self.after.map(DeviceId::new).transpose().map_err(|error| invalid("after", error))?;
-        Ok(Selection::Found { filters, group, after })
+        let (prefix, status, owner) = (self.q, self.status, self.owner);
+        let filter = DeviceFilter { matching: Some(filters), prefix, status, owner, ..DeviceFilter::default() };
+        Ok(Selection::Found { filter: Box::new(filter), group, after })
     }
 }
 
@@ -222,13 +241,12 @@ async fn hold_or_release(
 }
 
 async fn select(app: &App, caller: &Caller, selection: Selection) -> Result<Selected, Problem> {
-    let (filters, group, after) = match selection {
+    let (mut filter, group, after) = match selection {
         Selection::Named(ids) => {
             return Ok(Selected { devices: named_devices(ids), next_after: None, at: None });
         }
-        Selection::Found { filters, group, after } => (filters, group, after),
+        Selection::Found { filter, group, after } => (*filter, group, after),
     };
-    let mut filter = DeviceFilter { matching: Some(filters), ..DeviceFilter::default() };
     wait_for_the_end(app, &[FLEET]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     if let Some(group) = group {

@@ -2,6 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use domain::GroupId;
 use domain::device::SyncState;
 use domain::version::VersionRequirement;
@@ -10,12 +12,13 @@ use projections::devices::DeviceFilter;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::list_at::page_at;
 use super::model::DeviceBody;
 use crate::access::reach;
 use crate::auth::Caller;
 use crate::http::problem::ProblemBody;
 use crate::http::query::{includes_deleted, refused};
-use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
+use crate::http::{AsOf, FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
 use crate::state::App;
 
 /// Most ids in one request.
@@ -62,6 +65,9 @@ pub(crate) struct DeviceFilters {
     /// The same as `include=deleted`.
     #[serde(default)]
     decommissioned: bool,
+    /// The devices as they were at this time, with all filters but `group` and without `count`. `q` is the beginning of an id or of a name that
+    /// the device had then and still has. 422 for a time in the future.
+    at: Option<DateTime<Utc>>,
 }
 
 /// Filters that may be given more than once.
@@ -137,12 +143,13 @@ fn group_id(text: String) -> Result<GroupId, Problem> {
 
 /// List devices
 ///
-/// By id, without decommissioned ones unless `include=deleted`.
+/// By id, without decommissioned ones unless `include=deleted`. With `at`, each as `GET /devices/{device_id}?at_time=` shows it; a page looks at
+/// 500 devices, so it may have fewer items than `limit`, even none, and still have a `next_cursor`.
 #[utoipa::path(
     get, path = "/devices", tag = "devices", params(RepeatableFilters, DeviceFilters, PageParams),
     responses(
         (status = 200, body = List<DeviceBody>),
-        (status = 400, description = "A filter or a cursor is wrong", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 400, description = "A filter or a cursor is wrong, or is not kept for the past", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn list_devices(
@@ -151,9 +158,17 @@ pub(crate) async fn list_devices(
     Filters(mut filters): Filters<DeviceFilters>,
     min_position: MinPosition,
     paging: Paging,
-) -> Result<Json<List<DeviceBody>>, Problem> {
+) -> Result<Response, Problem> {
+    let at = filters.at;
     let group = filters.group.take().map(group_id).transpose()?;
     let mut filter = filters.into_filter()?;
+    if let Some(at) = at {
+        if group.is_some() {
+            return Err(refused("group", "who was a member is not kept for the past"));
+        }
+        min_position.wait(&app, &caller, &[FLEET]).await?;
+        return Ok(Json(page_at(&app, &caller, filter, at, &paging).await?).into_response());
+    }
     filter.reach = match &caller.limits {
         Some(limits) => Some(reach::of(&app, &caller.tenant, caller.actor.id(), limits).await?),
         None => None,
@@ -166,5 +181,6 @@ pub(crate) async fn list_devices(
         filter.group = Some(row.ok_or_else(|| refused("group", "there is no such group"))?);
     }
     let page = projections::devices::list(&mut tx, &filter, after, paging.limit, paging.count).await?;
-    Ok(Json(paging.list(page, DeviceBody::from)))
+    let as_of = AsOf::now(&app, &mut tx).await?;
+    Ok(Json(paging.list(page, DeviceBody::from).showing(as_of)).into_response())
 }

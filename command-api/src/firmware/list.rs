@@ -11,7 +11,8 @@ use utoipa::IntoParams;
 use super::model::FirmwareBody;
 use crate::auth::Caller;
 use crate::http::query::{includes_deleted, refused};
-use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
+use crate::http::{AsOf, FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
+use crate::search::is_digest;
 use crate::state::App;
 
 /// Words of [`domain::firmware::FirmwareStatus`].
@@ -32,6 +33,9 @@ pub(crate) struct FirmwareFilters {
     is_security_update: Option<bool>,
     /// `active`, `deprecated`, `withdrawn` or `deleted`.
     status: Option<String>,
+    /// The SHA-256 of the bytes, or at least the first 8 digits of it, hexadecimal.
+    #[param(min_length = 8, max_length = 64)]
+    sha256: Option<String>,
     /// Text in name, version, model, file name or id, in upper or lower case; at most 100 characters.
     #[param(max_length = 100)]
     q: Option<String>,
@@ -64,6 +68,9 @@ pub(crate) async fn list_firmware(
     if filters.q.as_ref().is_some_and(|text| text.chars().count() > TEXT_MAX_CHARS) {
         return Err(refused("q", &format!("at most {TEXT_MAX_CHARS} characters")));
     }
+    if filters.sha256.as_deref().is_some_and(|text| !is_digest(text)) {
+        return Err(refused("sha256", "8 to 64 hexadecimal digits"));
+    }
     let filter = FirmwareFilter {
         id: None,
         deleted: includes_deleted(filters.include.as_deref())? || filters.status.as_deref() == Some("deleted"),
@@ -75,6 +82,7 @@ pub(crate) async fn list_firmware(
         is_beta: filters.is_beta,
         is_security_update: filters.is_security_update,
         status: filters.status,
+        digest: filters.sha256.map(|digest| digest.to_ascii_lowercase()),
         text: filters.q,
     };
     let after = match paging.keys::<2>()? {
@@ -85,5 +93,6 @@ pub(crate) async fn list_firmware(
     min_position.wait(&app, &caller, &[FLEET]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     let page = projections::firmware::list(&mut tx, &filter, after, paging.limit, paging.count).await?;
-    Ok(Json(paging.list(page, FirmwareBody::from)))
+    let as_of = AsOf::now(&app, &mut tx).await?;
+    Ok(Json(paging.list(page, FirmwareBody::from).showing(as_of)))
 }

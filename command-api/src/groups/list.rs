@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 use super::model::GroupBody;
 use crate::auth::Caller;
 use crate::http::query::{includes_deleted, refused};
-use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
+use crate::http::{AsOf, FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
 use crate::state::App;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -53,5 +53,6 @@ pub(crate) async fn list_groups(
     min_position.wait(&app, &caller, &[FLEET]).await?;
     let mut tx = app.db.read(&caller.tenant).await?;
     let page = projections::groups::list(&mut tx, &filter, after, paging.limit, paging.count).await?;
-    Ok(Json(paging.list(page, GroupBody::from)))
+    let as_of = AsOf::now(&app, &mut tx).await?;
+    Ok(Json(paging.list(page, GroupBody::from).showing(as_of)))
 }

@@ -8,6 +8,7 @@ use projections::Page;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
+use super::as_of::AsOf;
 use super::cursor::{self, Binding};
 use super::problem::Problem;
 use super::query::{self, COMMON};
@@ -44,6 +45,17 @@ pub(crate) struct List<T> {
     /// With `count=true` only.
     #[serde(skip_serializing_if = "Option::is_none")]
     total: Option<u64>,
+    /// The log that the items show. Not on every list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<AsOf>,
+}
+
+impl<T> List<T> {
+    /// Says which log the items show.
+    #[must_use]
+    pub(crate) fn showing(self, as_of: AsOf) -> Self {
+        Self { as_of: Some(as_of), ..self }
+    }
 }
 
 /// The requested page.
@@ -86,18 +98,19 @@ impl Paging {
             items: page.items.into_iter().map(convert).collect(),
             next_cursor: page.next.map(|keys| cursor::encode(self.binding, keys)),
             total: page.total,
+            as_of: None,
         }
     }
 
     /// A page of a numbered list: the cursor is the number of the next item.
     pub(crate) fn numbered<T>(&self, items: Vec<T>, next: Option<u64>, total: Option<u64>) -> List<T> {
         let next_cursor = next.map(|next| cursor::encode(self.binding, vec![next.to_string()]));
-        List { items, next_cursor, total }
+        List { items, next_cursor, total, as_of: None }
     }
 
     /// A page whose next one begins after the item with these keys; none on the last page.
     pub(crate) fn keyed<T>(&self, items: Vec<T>, next: Option<Vec<String>>) -> List<T> {
-        List { items, next_cursor: next.map(|keys| cursor::encode(self.binding, keys)), total: None }
+        List { items, next_cursor: next.map(|keys| cursor::encode(self.binding, keys)), total: None, as_of: None }
     }
 
     /// Number of the first item of a numbered page, from 1.

@@ -4,7 +4,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use domain::{Decider, Key};
-use event_store::{At, Loaded, Past, Unreadable, WrittenPosition};
+use event_store::{At, Loaded, Past, PositionToken, Unreadable, WrittenPosition};
+use futures::StreamExt;
 use runtime::clock;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -18,6 +19,8 @@ use crate::state::App;
 
 /// How far the log's clock may be ahead of this machine's, in milliseconds: a time that the log gave out must not count as in the future.
 const CLOCK_SKEW_MAX_MS: i64 = 1_000;
+/// Aggregates of one list that are loaded at the same time.
+const LOADED_AT_ONCE: usize = 16;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -67,19 +70,20 @@ impl MomentParams {
         match (self.at_time, &self.at_position) {
             (None, None) => Ok(None),
             (Some(_), Some(_)) => Err(query::refused("at_position", "excludes at_time")),
-            (Some(time), None) => past_time(time).map(Some),
+            (Some(time), None) => past_time("at_time", time).map(At::Time).map(Some),
             (None, Some(text)) => position(text, app).await.map(Some),
         }
     }
 }
 
-fn past_time(time: DateTime<Utc>) -> Result<At, Problem> {
+/// Refuses a time in the future.
+pub(crate) fn past_time(name: &str, time: DateTime<Utc>) -> Result<DateTime<Utc>, Problem> {
     let now = clock::now();
     if time <= now + TimeDelta::milliseconds(CLOCK_SKEW_MAX_MS) {
-        return Ok(At::Time(time));
+        return Ok(time);
     }
     let now = now.to_rfc3339_opts(SecondsFormat::Millis, true);
-    Err(Problem::invalid("at_time", format!("is in the future: it is {now}")))
+    Err(Problem::invalid(name, format!("is in the future: it is {now}")))
 }
 
 async fn position(text: &str, app: &App) -> Result<At, Problem> {
@@ -103,13 +107,51 @@ pub(crate) async fn as_it_was<A: Decider, T: Serialize>(
     let Past { loaded, unreadable } = app.store.past(key, at).await?;
     let shown = if loaded.version > 0 { show(&loaded) } else { None };
     let Some(resource) = shown else { return Err(not_yet(app, key, beginning, &unreadable).await?) };
-    let mut records = Vec::with_capacity(unreadable.len());
-    for one in unreadable {
-        let position = app.token(one.sequence).await?.to_string();
-        records.push(UnreadableRecord { position, stored_at: one.stored_at, error: one.error.to_string() });
-    }
-    let resource = AsItWas { resource, unreadable: records };
+    let resource = AsItWas::of(resource, unreadable, app.incarnation_ms().await?);
     Ok(Found { version: loaded.version, resource }.into_response())
+}
+
+impl<T> AsItWas<T> {
+    fn of(resource: T, unreadable: Vec<Unreadable>, incarnation_ms: u64) -> Self {
+        let record = |one: Unreadable| UnreadableRecord {
+            position: PositionToken { incarnation_ms, sequence: one.sequence }.to_string(),
+            stored_at: one.stored_at,
+            error: one.error.to_string(),
+        };
+        Self { resource, unreadable: unreadable.into_iter().map(record).collect() }
+    }
+}
+
+/// Aggregates as they were at a time, in order, until `limit` of them are shown; and of how many that took a look. `show` makes a resource
+/// of one, or none if it isn't to be shown.
+pub(crate) async fn as_they_were<A, T, F>(
+    app: &App,
+    keys: Vec<Key<A>>,
+    at: DateTime<Utc>,
+    limit: usize,
+    show: F,
+) -> Result<(Vec<AsItWas<T>>, usize), Problem>
+where
+    A: Decider + Send + Sync + 'static,
+    F: Fn(&str, &Loaded<A>) -> Option<T>,
+{
+    let incarnation_ms = app.incarnation_ms().await?;
+    let one = |key: Key<A>| {
+        let app = app.clone();
+        async move { (key.id().to_owned(), app.store.past(&key, At::Time(at)).await) }
+    };
+    let mut pasts = futures::stream::iter(keys.into_iter().map(one)).buffered(LOADED_AT_ONCE);
+    let (mut shown, mut looked) = (Vec::new(), 0);
+    while let Some((id, past)) = pasts.next().await {
+        looked += 1;
+        let Past { loaded, unreadable } = past?;
+        let resource = if loaded.version > 0 { show(&id, &loaded) } else { None };
+        shown.extend(resource.map(|resource| AsItWas::of(resource, unreadable, incarnation_ms)));
+        if shown.len() >= limit {
+            break;
+        }
+    }
+    Ok((shown, looked))
 }
 
 /// Why there was nothing to show at that time.

@@ -17,6 +17,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
+use super::internals::{self, ParkedBody, StreamBody};
 use super::parts::{Finding, PartStatus};
 use crate::auth::authenticate;
 use crate::http::Problem;
@@ -62,6 +63,12 @@ pub(crate) struct DetailedHealth {
     /// `ok`, or `degraded`.
     status: &'static str,
     components: Vec<Component>,
+    /// Platform admins only: at most 100, those that wait longest first; absent without PostgreSQL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parked: Option<Vec<ParkedBody>>,
+    /// Platform admins only: absent while JetStream doesn't answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    streams: Option<Vec<StreamBody>>,
 }
 
 /// Is the process alive?
@@ -117,8 +124,8 @@ impl FromRequestParts<App> for MaybePlatformAdmin {
 /// Show the state of each part
 ///
 /// The event log, PostgreSQL and each read model; of this process also its connection for commands to devices, its process managers, the
-/// unprocessed messages of devices, the brokers of ChirpStacks that it reads, the watermark of devices, and whether firmware can be stored. Status, details, errors and lag are shown
-/// only to callers with role platform_admin; in development also to admins of the default tenant.
+/// unprocessed messages of devices, the brokers of ChirpStacks that it reads, the watermark of devices, and whether firmware can be stored. Status, details, errors, lag, parked aggregates and
+/// sizes of streams are shown only to callers with role platform_admin; in development also to admins of the default tenant.
 #[utoipa::path(
     get, path = "/health/detailed", tag = "service", security((), ("bearer" = [])),
     responses((status = 200, body = DetailedHealth))
@@ -129,10 +136,14 @@ pub(crate) async fn detailed(
 ) -> Json<DetailedHealth> {
     let mut components = components(&app).await;
     let degraded = components.iter().any(|part| part.status != Some(PartStatus::Up));
+    let status = if degraded { "degraded" } else { "ok" };
     if !admin {
         components = components.into_iter().map(|part| Component::bare(part.name, part.up)).collect();
+        return Json(DetailedHealth { status, components, parked: None, streams: None });
     }
-    Json(DetailedHealth { status: if degraded { "degraded" } else { "ok" }, components })
+    let (parked, streams) =
+        tokio::join!(timeout(PROBE_TIMEOUT, internals::parked(&app)), timeout(PROBE_TIMEOUT, internals::streams(&app)));
+    Json(DetailedHealth { status, components, parked: parked.ok().flatten(), streams: streams.ok().flatten() })
 }
 
 async fn components(app: &App) -> Vec<Component> {

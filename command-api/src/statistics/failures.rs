@@ -7,12 +7,11 @@ use projections::statistics::failures::{FailedBy, FailureGroup, failures};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::as_of::AsOf;
 use super::grouping::grouped_by;
 use crate::auth::Caller;
 use crate::campaigns;
 use crate::http::path::CampaignPath;
-use crate::http::{FilterSet, Filters, MinPosition, Path, PositionParams, Problem};
+use crate::http::{AsOf, FilterSet, Filters, MinPosition, Path, PositionParams, Problem};
 use crate::state::App;
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -15,12 +15,11 @@ use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::as_of::AsOf;
 use super::grouping::limited;
 use crate::auth::Caller;
 use crate::download::DownloadsBody;
 use crate::http::query::refused;
-use crate::http::{FilterSet, Filters, MinPosition, PositionParams, Problem};
+use crate::http::{AsOf, FilterSet, Filters, MinPosition, PositionParams, Problem};
 use crate::legacy_status::phases;
 use crate::state::App;
 

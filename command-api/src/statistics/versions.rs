@@ -11,13 +11,12 @@ use runtime::clock;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::as_of::AsOf;
 use super::grouping::{grouped_by, limited};
 use crate::access::reach;
 use crate::auth::Caller;
 use crate::http::problem::ProblemBody;
 use crate::http::query::refused;
-use crate::http::{FilterSet, Filters, MinPosition, PositionParams, Problem};
+use crate::http::{AsOf, FilterSet, Filters, MinPosition, PositionParams, Problem};
 use crate::state::App;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -134,6 +133,7 @@ pub(crate) async fn version_stats(
     }))
 }
 
+/// Refuses a time in the future.
 fn past(at: DateTime<Utc>) -> Result<DateTime<Utc>, Problem> {
     let now = clock::now();
     if minute_of(at) <= now {

@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 
 use super::model::UpdateBody;
 use crate::auth::Caller;
-use crate::http::{FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
+use crate::http::{AsOf, FilterSet, Filters, List, MinPosition, PageParams, Paging, Problem};
 use crate::legacy_status::phases_of;
 use crate::state::App;
 
@@ -116,5 +116,6 @@ pub(super) async fn page(
     let after = after.as_ref().map(|(queued_at, device, ordinal)| (queued_at.as_str(), *device, *ordinal));
     let mut tx = app.db.read(&caller.tenant).await?;
     let page = projections::updates::list(&mut tx, filter, clock::now(), after, paging.limit, paging.count).await?;
-    Ok(paging.list(page, UpdateBody::from))
+    let as_of = AsOf::now(app, &mut tx).await?;
+    Ok(paging.list(page, UpdateBody::from).showing(as_of))
 }

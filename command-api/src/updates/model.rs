@@ -1,7 +1,7 @@
 //! The update in replies, from its device's aggregate or from the read model.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use domain::device::{Update, UpdateOperation, UpdateState};
+use domain::device::{Clock, Update, UpdateOperation, UpdateState};
 use domain::{DeviceId, UpdateId};
 use projections::updates::UpdateView;
 use serde::Serialize;
@@ -56,6 +56,11 @@ pub(crate) struct UpdateBody {
     phase_since: Option<DateTime<Utc>>,
     /// End of a deferral, or of the pause before another attempt.
     not_before: Option<DateTime<Utc>>,
+    /// When the first of its clocks runs out if its device stays silent. Null if none runs, and in replies to commands.
+    deadline_at: Option<DateTime<Utc>>,
+    /// Which clock that is: `wait` for the device's first answer, `work` over all attempts, `phase` for silence in this phase or the end of a pause.
+    #[schema(example = "phase")]
+    deadline_clock: Option<&'static str>,
     ended_at: Option<DateTime<Utc>>,
     regressed_at: Option<DateTime<Utc>>,
 }
@@ -99,6 +104,8 @@ impl UpdateBody {
             reached_at: None,
             phase_since: None,
             not_before: update.not_before,
+            deadline_at: None,
+            deadline_clock: None,
             ended_at: None,
             regressed_at: None,
         }
@@ -139,10 +146,20 @@ impl From<UpdateView> for UpdateBody {
             reached_at: row.timed.reached_at,
             phase_since: Some(row.timed.phase_since),
             not_before: state.not_before,
+            deadline_at: view.deadline.map(|(at, _)| at),
+            deadline_clock: view.deadline.map(|(_, clock)| clock_word(clock)),
             ended_at: row.timed.ended_at,
             regressed_at: row.regressed_at,
             device_id: row.device_id,
         }
+    }
+}
+
+fn clock_word(clock: Clock) -> &'static str {
+    match clock {
+        Clock::Wait => "wait",
+        Clock::Total => "work",
+        Clock::Phase => "phase",
     }
 }
 

@@ -65,6 +65,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation::new("audit", "list", "list_audit")
         .list("position", &["stored_at", "type", "aggregate", "aggregate_id", "actor", "reason", "position"])
         .wide(&["correlation_id", "causation_position", "event"]),
+    Operation::new("audit", "facets", "audit_facets").rows("types actors aggregates", "value", &["value", "events"]),
+    Operation::new("audit", "types", "audit_types").rows("items", "aggregate", &["aggregate", "types"]),
     Operation::new("audit", "export", "export_audit").shows(Shows::Text),
     Operation::new("stats", "fleet", "tenant_stats"),
     Operation::new("stats", "versions", "version_stats").rows(
@@ -72,6 +74,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "version",
         &["version", "devices", "device_type", "device_model", "hardware_version"],
     ),
+    Operation::new("stats", "version-series", "version_series").rows("series", "version", &["version", "devices"]),
     Operation::new("dead-letter", "list", "list_dead_letters")
         .list("id", &["id", "at", "device_id", "reason", "topic", "detail"])
         .wide(&["source", "payload_bytes", "payload"]),

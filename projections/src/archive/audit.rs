@@ -3,6 +3,8 @@
 //! A page reads only up to a position, so all pages of a list and all parts of an export show the same log. Each query looks at a bounded
 //! part of the log.
 
+mod facets;
+
 use chrono::{DateTime, Utc};
 use domain::{AggregateKey, TenantId};
 use event_store::{Entry, Metadata, Position, Record, Recorded, StoreError, StoredEvent, Unreadable, upcast};
@@ -15,6 +17,8 @@ use uuid::Uuid;
 
 use super::read::{aggregate_id, is_before_rebuild};
 use crate::db::{Db, DbError, ReadTx};
+
+pub use facets::{Facets, Frequency, facets};
 
 /// Most records that one query returns: with the largest records 50 MiB.
 const RECORDS_READ_MAX: i64 = 100;
@@ -116,6 +120,19 @@ pub async fn entries_at(tx: &mut ReadTx, tenant: &TenantId, position: u64) -> Re
     let row = sqlx::query(sql).bind(tenant.as_str()).bind(position).fetch_optional(&mut *tx.0).await?;
     let stored = row.as_ref().map(read).transpose()?;
     Ok(stored.into_iter().flat_map(|stored| AuditFilter::default().entries_of(stored)).collect())
+}
+
+/// An event of a correlation, an early one but not always the first; none if nothing has it.
+pub async fn one_of_correlation(tx: &mut ReadTx, tenant: &TenantId, id: Uuid) -> Result<Option<AuditEntry>, DbError> {
+    if is_before_rebuild(tx).await? {
+        return Ok(None);
+    }
+    // Without an order: the records of a large campaign are too many to be sorted.
+    let sql = "SELECT position, stored_at, subject, body, sha256 FROM records WHERE tenant = $1 AND correlation_id = $2 LIMIT 1";
+    let row = sqlx::query(sql).bind(tenant.as_str()).bind(id).fetch_optional(&mut *tx.0).await?;
+    let filter = AuditFilter { correlation_id: Some(id), ..AuditFilter::default() };
+    let stored = row.as_ref().map(read).transpose()?;
+    Ok(stored.and_then(|stored| filter.entries_of(stored).into_iter().next()))
 }
 
 impl Order {

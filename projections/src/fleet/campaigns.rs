@@ -302,7 +302,7 @@ pub struct CampaignFilter {
 }
 
 /// The same as [`domain::campaign::CampaignSpec::stays_within`].
-const STAYS_WITHIN: &str = "(NOT coalesce((t.spec ->> 'target_all')::boolean, false)
+pub(super) const STAYS_WITHIN: &str = "(NOT coalesce((t.spec ->> 'target_all')::boolean, false)
     AND coalesce(t.spec -> 'target_devices', '[]') = '[]' AND coalesce(t.spec -> 'target_filters', '{}') = '{}'
     AND coalesce(t.spec -> 'target_groups', '[]') <> '[]' AND t.spec -> 'target_groups' <@ $)";
 

@@ -141,13 +141,7 @@ pub(crate) async fn apply_filter(tx: &mut ReadTx, select: &mut Select, filter: &
     select.equals("t.hardware_version", filter.hardware_version.as_ref());
     select.equals("t.owner", filter.owner.as_ref());
     if let Some(prefix) = &filter.prefix {
-        let begins = |column: &str| {
-            format!(
-                "t.{column} ~>=~ lower($ #>> '{{}}') AND t.{column} ~<~ (lower($ #>> '{{}}') || chr({LAST_CHARACTER}))"
-            )
-        };
-        let condition = format!("({} OR {})", begins("device_id_lower"), begins("name_lower"));
-        select.filter(&condition, prefix.as_str());
+        with_prefix(select, prefix);
     }
     for (name, value) in &filter.tags {
         select.filter("t.tags @> $", json!({ name: value }));
@@ -178,6 +172,15 @@ pub(crate) async fn apply_filter(tx: &mut ReadTx, select: &mut Select, filter: &
         matching(tx, select, filters).await?;
     }
     Ok(())
+}
+
+/// Devices `t` whose id or name begins so, in any case.
+pub(super) fn with_prefix(select: &mut Select, prefix: &str) {
+    let begins = |column: &str| {
+        format!("t.{column} ~>=~ lower($ #>> '{{}}') AND t.{column} ~<~ (lower($ #>> '{{}}') || chr({LAST_CHARACTER}))")
+    };
+    let condition = format!("({} OR {})", begins("device_id_lower"), begins("name_lower"));
+    select.filter(&condition, prefix);
 }
 
 /// The conditions of a saved filter.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 
+use super::search;
 use crate::db::{DbError, ReadTx};
 use crate::decode::{Decoded, Events};
 use crate::row::{Row as _, row};
@@ -140,6 +141,8 @@ pub struct FirmwareFilter {
     pub is_beta: Option<bool>,
     pub is_security_update: Option<bool>,
     pub status: Option<String>,
+    /// Beginning of the SHA-256, in lower case.
+    pub digest: Option<String>,
     /// What name, version, model, file name or id has, in upper or lower case.
     pub text: Option<String>,
 }
@@ -164,6 +167,9 @@ pub async fn list(
     select.equals("t.component", filter.component.as_ref());
     select.equals("t.version", filter.version.as_ref());
     select.equals("t.status", filter.status.as_ref());
+    if let Some(digest) = &filter.digest {
+        search::has_digest(&mut select, digest);
+    }
     if let Some(text) = &filter.text {
         select.filter(HAS_TEXT, text.as_str());
     }

@@ -6,7 +6,7 @@ mod changes;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use self::changes::{Change, VersionChange};
@@ -46,6 +46,10 @@ row! {
     }
     json {  }
 }
+
+/// What a change can be caused by.
+pub const CAUSES: [&str; 8] =
+    ["registered", "operator", "reported", "unconfirmed", "confirmed", "late", "fell_back", "regressed"];
 
 pub(crate) const TABLES: &[&str] = &["device_firmware_history"];
 
@@ -98,18 +102,46 @@ fn write(history: &mut Rows<HistoryRow>, record: &Decoded, change: Change) {
     }
 }
 
-/// A device's changes, oldest first.
+/// Which changes to list; all parts that are given must hold.
+#[derive(Debug, Clone, Default)]
+pub struct HistoryFilter {
+    pub component: Option<String>,
+    /// A word of [`CAUSES`].
+    pub cause: Option<String>,
+    pub campaign_id: Option<String>,
+    /// At this time or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Before this time.
+    pub to: Option<DateTime<Utc>>,
+    pub newest_first: bool,
+}
+
+/// A device's changes, oldest first unless the filter says otherwise.
 pub async fn list(
     tx: &mut ReadTx,
     device_id: &str,
+    filter: &HistoryFilter,
     after: Option<(u64, u32)>,
     limit: usize,
     count: bool,
 ) -> Result<Page<HistoryRow>, DbError> {
-    let mut select = Select::new(HistoryRow::columns_of("t"), "device_firmware_history t", "t.position, t.index");
+    let (order, comes_after) = match filter.newest_first {
+        false => ("t.position, t.index", ">"),
+        true => ("t.position DESC, t.index DESC", "<"),
+    };
+    let mut select = Select::new(HistoryRow::columns_of("t"), "device_firmware_history t", order);
     select.filter("t.device_id = $ #>> '{}'", device_id);
+    select.equals("t.component", filter.component.as_ref());
+    select.equals("t.cause", filter.cause.as_ref());
+    select.equals("t.campaign_id", filter.campaign_id.as_ref());
+    if let Some(from) = filter.from {
+        select.filter("t.at >= ($ #>> '{}')::timestamptz", json!(from));
+    }
+    if let Some(to) = filter.to {
+        select.filter("t.at < ($ #>> '{}')::timestamptz", json!(to));
+    }
     let after = after.map(|(position, index)| {
-        let condition = "(t.position, t.index) > (($)::bigint, ($)::bigint)".to_owned();
+        let condition = format!("(t.position, t.index) {comes_after} (($)::bigint, ($)::bigint)");
         (condition, vec![Value::from(position), Value::from(index)])
     });
     let (items, more, total) = select.page(tx, after, limit, count, HistoryRow::read).await?;

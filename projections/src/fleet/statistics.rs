@@ -6,6 +6,7 @@
 
 pub mod failures;
 pub mod populations;
+pub mod series;
 mod standing;
 mod tally;
 pub mod tenant;

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use domain::device::{
-    Clocks, Conditions, DeviceEvent as E, Limits, PendingUpdate, UpdateKind, UpdateSpec, WaitReason, goes_first,
+    Clock, Clocks, Conditions, DeviceEvent as E, Limits, PendingUpdate, Phase, REASON_DIGEST_MISSING, UpdateKind,
+    UpdateSpec, WaitReason, goes_first,
 };
 use domain::preconditions::Preconditions;
 use domain::values::Priority;
@@ -242,6 +243,8 @@ pub struct UpdateView {
     /// Percent of the present phase; none if the device reported it for another phase.
     pub progress: Option<i64>,
     pub bytes: Option<i64>,
+    /// When the first of its clocks runs out if its device stays silent, and which; none if none runs.
+    pub deadline: Option<(DateTime<Utc>, Clock)>,
 }
 
 /// Which updates to list; all parts that are given must hold.
@@ -273,12 +276,15 @@ fn columns() -> String {
 fn read(row: &PgRow, now: DateTime<Utc>) -> Result<UpdateView, DbError> {
     let first = UpdateRow::columns().count();
     let update = UpdateRow::read(row)?;
-    let wait_reason = match update.timed.phase().wait_reason() {
-        Some(reason) => {
-            let device = DeviceNow::read(row, first + 4)?;
-            let windows: Option<MaintenanceWindows> = from_json(row.try_get(first + 3)?)?;
-            let windows = windows.filter(|_| update.kind == UpdateKind::Update);
-            let paused = row.try_get(first + 2)?;
+    let phase = update.timed.phase();
+    let (mut wait_reason, mut deadline) = (phase.wait_reason(), None);
+    if !phase.is_ended() {
+        let device = DeviceNow::read(row, first + 4)?;
+        let windows: Option<MaintenanceWindows> = from_json(row.try_get(first + 3)?)?;
+        let windows = windows.filter(|_| update.kind == UpdateKind::Update);
+        let paused = row.try_get(first + 2)?;
+        deadline = update.deadline(device.as_ref(), windows.as_ref(), paused);
+        if wait_reason.is_some() {
             let of_campaign = update.campaign_id.is_some();
             let explained = device.and_then(|device| {
                 let met = update.preconditions.is_none_or(|preconditions| preconditions.are_met(device.telemetry, now));
@@ -289,11 +295,37 @@ fn read(row: &PgRow, now: DateTime<Utc>) -> Result<UpdateView, DbError> {
                     now,
                 )
             });
-            explained.or(Some(reason))
+            wait_reason = explained.or(wait_reason);
         }
-        None => None,
-    };
-    Ok(UpdateView { row: update, wait_reason, progress: row.try_get(first)?, bytes: row.try_get(first + 1)? })
+    }
+    let (progress, bytes) = (row.try_get(first)?, row.try_get(first + 1)?);
+    Ok(UpdateView { row: update, wait_reason, progress, bytes, deadline })
+}
+
+impl UpdateRow {
+    /// When the first of its clocks runs out if its device stays silent, and which. Clocks stand still while it waits in a paused campaign.
+    fn deadline(
+        &self,
+        device: Option<&DeviceNow>,
+        windows: Option<&MaintenanceWindows>,
+        paused: bool,
+    ) -> Option<(DateTime<Utc>, Clock)> {
+        if paused && self.timed.phase().is_waiting() {
+            return None;
+        }
+        let zone = device.and_then(|device| device.timezone.as_deref());
+        let windows = windows.filter(|windows| !windows.is_empty()).map(|windows| DeviceWindows { windows, zone });
+        let mut clocks = self.clocks(windows);
+        let is_heard = matches!(
+            self.timed.phase(),
+            Phase::Accepted | Phase::Downloading | Phase::Verifying | Phase::Installing | Phase::Rebooting
+        );
+        let lacks_digest = self.timed.state.reason.as_deref() == Some(REASON_DIGEST_MISSING);
+        if let Some(seen) = device.and_then(|device| device.telemetry).filter(|_| is_heard && !lacks_digest) {
+            clocks.phase_since = clocks.phase_since.max(seen.last_seen);
+        }
+        clocks.earliest()
+    }
 }
 
 /// Updates at `now`, newest first.

@@ -1,5 +1,7 @@
 //! The audit against a fold of the log: filters, orders, pages, positions, tenants.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use domain::device::{Device, DeviceCommand};
 use domain::{AggregateKey, TenantId};
@@ -152,7 +154,31 @@ async fn the_audit_shows_the_matching_events_of_the_log_in_either_order() {
             expected.reverse();
             let newest = audited(&world, &world.tenant, &filter, Order::NewestFirst, until).await;
             assert_eq!(newest, expected, "{filter:?} until {until}, newest first");
+            let facets = archive::facets(&world.db, &world.tenant, &filter, Order::NewestFirst, until).await.unwrap();
+            let mut kinds = BTreeMap::<String, u64>::new();
+            expected.iter().for_each(|event| *kinds.entry(event.kind.clone()).or_default() += 1);
+            assert_eq!((facets.events, facets.is_complete), (expected.len() as u64, true), "{filter:?} until {until}");
+            assert_eq!(facets.types.into_iter().collect::<BTreeMap<_, _>>(), kinds, "{filter:?} until {until}");
+            assert_eq!(facets.oldest_at, expected.iter().map(|event| event.stored_at).min());
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_a_correlation_and_the_events_at_a_position_are_found() {
+    let (world, _) = busy_world().await;
+    let all = logged(&world).await;
+    let other = TenantId::new("globex").unwrap();
+    for event in &all {
+        let mut tx = world.db.read(&world.tenant).await.unwrap();
+        let one = archive::one_of_correlation(&mut tx, &world.tenant, event.correlation_id).await.unwrap();
+        let Some(Entry::Event(one)) = one.map(|entry| entry.entry) else { panic!("nothing of {event:?}") };
+        assert_eq!(one.meta.correlation_id, event.correlation_id);
+        let here = archive::entries_at(&mut tx, &world.tenant, event.position.sequence).await.unwrap();
+        assert!(here.iter().any(|entry| entry.position() == event.position), "{here:?}");
+        let mut tx = world.db.read(&other).await.unwrap();
+        assert!(archive::one_of_correlation(&mut tx, &other, event.correlation_id).await.unwrap().is_none());
+        assert!(archive::entries_at(&mut tx, &other, event.position.sequence).await.unwrap().is_empty());
     }
 }
 

@@ -192,7 +192,7 @@ async fn a_staged_campaign_runs_to_its_end() {
     let totals = rollout::totals(&mut tx, &world.tenant, &id).await.unwrap();
     assert_eq!((totals.status_counts["confirmed"], totals.status_counts["excluded"]), (9, 1));
     assert!(totals.average_update_seconds.is_some());
-    let ran = history::list(&mut tx, "d-00", None, 10, false).await.unwrap().items;
+    let ran = history::list(&mut tx, "d-00", &Default::default(), None, 10, false).await.unwrap().items;
     assert_eq!(ran.iter().map(|row| row.cause.as_str()).collect::<Vec<_>>(), ["registered", "confirmed"]);
     assert_eq!(ran[1].campaign_id, Some(id.to_string()));
     let row = devices::get(&mut tx, &world.tenant, "d-00").await.unwrap().unwrap().row;

@@ -129,6 +129,9 @@ async fn updates_are_listed_newest_first() {
         let key = after.as_ref().map(|key| (key[0].as_str(), key[1].as_str(), key[2].parse().unwrap()));
         let page = updates::list(&mut tx, &Default::default(), clock::now(), key, 2, false).await.unwrap();
         found.extend(page.items.iter().map(|update| update.row.device_id.clone()));
+        for update in &page.items {
+            assert_eq!(update.deadline, Some((update.row.wait_until, Clock::Wait)), "nobody has answered yet");
+        }
         match page.next {
             Some(next) => after = Some(next),
             None => break,

@@ -95,7 +95,7 @@ async fn only_a_running_version_confirms_an_ended_update_late() {
     world.boots("d-01", "b2", "v2.0.0").await;
     assert_eq!(late().await, ["d-01"]);
     let mut tx = world.db.read(&world.tenant).await.unwrap();
-    let ran = history::list(&mut tx, "d-01", None, 10, false).await.unwrap().items;
+    let ran = history::list(&mut tx, "d-01", &Default::default(), None, 10, false).await.unwrap().items;
     assert_eq!((ran[1].cause.as_str(), ran[1].campaign_id.as_deref()), ("late", Some(id.to_string().as_str())));
     drop(tx);
     world.equals_a_replay().await;

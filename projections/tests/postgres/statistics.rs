@@ -10,7 +10,8 @@ use event_store::{Delivery, Record};
 use futures::StreamExt;
 use projections::downloads::{self, Counted, DownloadedBy, Downloads, Flush};
 use projections::statistics::failures::{FailedBy, failures};
-use projections::statistics::populations::{GroupedBy, populations};
+use projections::statistics::populations::{GroupedBy, minute_of, populations};
+use projections::statistics::series::{Step, series};
 use projections::statistics::tenant::{TOTAL, statistics};
 use projections::statistics::times::Times;
 use runtime::clock;
@@ -252,6 +253,25 @@ async fn what_ran_at_a_time_is_what_was_decided_before_its_minute() {
         let runs: BTreeMap<&str, i64> =
             found.groups.iter().map(|group| (group.version.as_str(), group.devices as i64)).collect();
         assert_eq!(runs, wanted, "{asked}");
+    }
+    for (step, from, to) in [
+        (Step::Minute, -2, 90),
+        (Step::QuarterOfAnHour, 0, 1_600),
+        (Step::Hour, -70, 1_600),
+        (Step::SixHours, 0, 60 * 24 * 60),
+        (Step::Day, 0, 60 * 24 * 300),
+        (Step::Week, 0, 60 * 24 * 500),
+    ] {
+        let drawn = series(&mut tx, "firmware", at(from), at(to), step).await.unwrap();
+        assert!(drawn.times.len() > 20 && drawn.times.is_sorted(), "{step:?}: {:?}", drawn.times);
+        assert_eq!(drawn.times.last(), Some(&minute_of(at(to))));
+        for (n, time) in drawn.times.iter().enumerate() {
+            let then = populations(&mut tx, "firmware", Some(*time), &[]).await.unwrap();
+            let runs: BTreeMap<_, _> = then.groups.into_iter().map(|group| (group.version, group.devices)).collect();
+            let lines = drawn.versions.iter().map(|(version, numbers)| (version.clone(), numbers[n]));
+            assert_eq!(lines.filter(|(_, devices)| *devices > 0).collect::<BTreeMap<_, _>>(), runs, "{step:?} {time}");
+            assert_eq!((drawn.devices[n], drawn.other[n]), (then.devices, 0), "{step:?} {time}");
+        }
     }
     drop(tx);
     check_sums(&world).await;

@@ -9,6 +9,7 @@ use event_store::dead_letters::DeadLetters;
 use event_store::feed::consumers::FeedConsumers;
 use event_store::network::JetStreamRawEvents;
 use event_store::sessions::JetStreamSessions;
+use event_store::stream_sizes::StreamSizes;
 use firmware_store::FirmwareStore;
 
 use super::{Checked, Parts, unusable};
@@ -83,6 +84,7 @@ fn api_state(args: &ServeArgs, checked: Checked, parts: &Parts) -> Result<ApiSta
         dead_letters: Some(DeadLetters::new(parts.waybill.clone())),
         telemetry: Some(parts.telemetry.clone()),
         feed_consumers: Some(FeedConsumers::new(parts.waybill.clone())),
+        stream_sizes: Some(StreamSizes::new(parts.waybill.clone())),
         network: Some(Arc::new(JetStreamRawEvents::new(parts.waybill.clone()))),
         secrets: Some(parts.secrets.clone()),
         firmware_store: parts.firmware_store.clone(),

@@ -119,6 +119,17 @@ pub fn minute_of(at: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp(Spans::of(at).minute, 0).unwrap_or(at)
 }
 
+/// When the minute, the hour or the day of a time began.
+pub(super) fn span_begin(at: DateTime<Utc>, span: &str) -> DateTime<Utc> {
+    let Spans { day, hour, minute, .. } = Spans::of(at);
+    let since_s = match span {
+        "minute" => minute,
+        "hour" => hour,
+        _ => day,
+    };
+    DateTime::from_timestamp(since_s, 0).unwrap_or(at)
+}
+
 const OF_SPANS: &str = "((span = 'month' AND since_s < $2)
     OR (span = 'day' AND since_s >= $2 AND since_s < $3)
     OR (span = 'hour' AND since_s >= $3 AND since_s < $4)

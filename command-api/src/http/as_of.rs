@@ -6,7 +6,7 @@ use runtime::clock;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::Problem;
+use super::problem::Problem;
 use crate::state::App;
 
 /// What an answer includes.
