@@ -65,6 +65,12 @@ async fn a_full_event_log_is_reported_at_once_and_used_again_when_space_is_freed
     assert_eq!((&detailed["status"], &component["up"]), (&json!("degraded"), &json!(false)), "{detailed}");
     assert!(component["error"].to_string().contains("no space left"), "{detailed}");
 
+    let holds = |name: &str| {
+        let streams = detailed["streams"].as_array().unwrap();
+        streams.iter().any(|stream| stream["name"] == name && stream["messages"].as_u64() > Some(0))
+    };
+    assert!(holds("EVENTS") && !holds(FILLER) && detailed["parked"] == json!([]), "{detailed}");
+
     log.delete_stream(FILLER).await.unwrap();
     world.until("commands are accepted again", async || register("late").await.status == 201).await;
     world.until("and it is ready", async || world.http_get("/health/ready").await == Some(200)).await;

@@ -59,6 +59,7 @@ mod read_models;
 mod registrations;
 mod roles;
 mod rollbacks;
+mod search;
 mod secrecy;
 mod secrets;
 mod sign_in;

@@ -342,6 +342,9 @@ async fn the_log_answers_why_and_all_views_agree_at_one_position() {
     others_see_nothing_of_it(&world, &api).await;
     the_chains_are_whole(&api, &past, &log, &at).await;
     crate::statistics::agree_with_the_log(&world, &api, &past.campaign, &past.newer).await;
+    crate::search::finds_everything(&world, &api, &past.campaign, &past.newer).await;
+    crate::search::lists_of_the_past_agree(&api, &past.campaign).await;
+    crate::search::numbers_agree(&api, &past.campaign).await;
     the_first_rule_is_named(&world, &api, &past).await;
     // Much has happened since, and what is asked for is the same.
     the_audit_is_the_log(&api, &past, &log, &at).await;

@@ -37,6 +37,9 @@ pub(super) async fn operations(world: &World, known: &[(&'static str, String)]) 
     for (path, item) in description["paths"].as_object().unwrap() {
         let filled = known.iter().fold(path.clone(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value));
         assert!(!filled.contains('{'), "nothing is known for {path}");
+        // A search needs a text: one that finds what the tenant has.
+        let text = known.iter().find(|(name, _)| *name == "device_id").map(|(_, id)| id.as_str()).unwrap_or_default();
+        let filled = if path == "/search" { format!("{filled}?q={text}") } else { filled };
         let twins = match item["servers"][0]["url"].as_str() {
             Some("/") => vec![(filled, false)],
             Some(server) => vec![(format!("{server}{filled}"), filled.starts_with("/tenants/"))],
