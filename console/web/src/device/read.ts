@@ -2,18 +2,23 @@
 import { api, body } from "../api/client.ts";
 import { historyPage, type HistoryPage } from "../api/history.ts";
 import { minPosition } from "../api/position.ts";
+import type { Device } from "../api/types.ts";
 import { of, ofKind, useResource } from "../api/resource.ts";
 import { at } from "../time/clock.ts";
 
 /** Most events of one page. */
 export const HISTORY_ROWS = 200;
+
+export function readDevice(id: string, moment: string | null, signal: AbortSignal): Promise<Device> {
+    return body(api.GET("/devices/{device_id}", {
+        signal,
+        params: { path: { device_id: id }, query: moment ? { at_time: moment } : minPosition() },
+    }));
+}
+
 export function useDevice(id: string) {
     const moment = at.value;
-    return useResource(`device ${id} ${moment}`, signal =>
-        body(api.GET("/devices/{device_id}", {
-            signal,
-            params: { path: { device_id: id }, query: moment ? { at_time: moment } : minPosition() },
-        })), moment ? null : of("device", id));
+    return useResource(`device ${id} ${moment}`, signal => readDevice(id, moment, signal), moment ? null : of("device", id));
 }
 
 function page(id: string, cursor: string | undefined, signal: AbortSignal): Promise<HistoryPage> {

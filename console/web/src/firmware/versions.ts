@@ -25,11 +25,24 @@ export function shares(groups: readonly Group[], model: string): Share[] {
     return [...found].map(([version, devices]) => ({ version, devices })).sort((a, b) => b.devices - a.devices || a.version.localeCompare(b.version));
 }
 
-/** Times from `end` back, `count` of them over `seconds`, the oldest first, in whole minutes. */
+/** A version at two moments. */
+export interface Change {
+    version: string;
+    then: number;
+    now: number;
+}
+
+/** Devices by version at two moments, the most now first. */
+export function changes(then: readonly Share[], now: readonly Share[]): Change[] {
+    const devices = (found: readonly Share[], version: string): number => found.find(one => one.version === version)?.devices ?? 0;
+    return [...new Set([...now, ...then].map(share => share.version))].map(version => ({ version, then: devices(then, version), now: devices(now, version) }));
+}
+
+/** Times from `end` back, `count` of them over `seconds`, the oldest first, in whole minutes, or in whole seconds when they are closer together. */
 export function momentsUntil(end: number, seconds: number, count: number): number[] {
     const step = (seconds * 1_000) / (count - 1);
-    const minute = 60_000;
-    return Array.from({ length: count }, (_, n) => Math.floor((end - (count - 1 - n) * step) / minute) * minute);
+    const grain = step >= 60_000 ? 60_000 : 1_000;
+    return Array.from({ length: count }, (_, n) => Math.floor((end - (count - 1 - n) * step) / grain) * grain);
 }
 
 export interface Series {

@@ -18,36 +18,46 @@ import { Page } from "../layout/page.tsx";
 import { Actions } from "../parts/action.tsx";
 import { Announce } from "../parts/announce.tsx";
 import { Badge } from "../parts/badge.tsx";
+import { Compared } from "../parts/compared.tsx";
 import { Shown } from "../parts/states.tsx";
 import { openTab, Tabs } from "../parts/tabs.tsx";
 import { href, to } from "../router/location.ts";
 import { may } from "../session/session.ts";
-import { at, now } from "../time/clock.ts";
+import { at, isComparing, now } from "../time/clock.ts";
 import { words } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
 
 const TABS = ["Waves", "Devices", "Failures", "Timeline", "Plan", "What if", "Settings"];
 /** What the log alone knows of a moment of the past. */
 const TABS_OF_THE_PAST = ["Timeline", "Settings"];
+/** What isn't compared with now: what the plan is made of, and what other fields say, too. */
+const NOT_COMPARED = ["gate", "last_gate.evidence", "last_gate.type", "waits_for.kind", "plan.algorithm", "plan.at_position", "plan.chunks", "plan.plan", "plan.plan_hash", "plan.seed"];
+
+function readCampaign(id: string, moment: string | null, signal: AbortSignal): Promise<CampaignBody> {
+    return body(api.GET("/campaigns/{campaign_id}", {
+        signal,
+        params: { path: { campaign_id: id }, query: moment ? { at_time: moment } : minPosition() },
+    }));
+}
 
 export function Campaign({ params }: { params: Record<string, string> }) {
     const id = params.id ?? "";
     const moment = at.value;
-    const campaign = useResource(`campaign ${id} ${moment}`, signal =>
-        body(api.GET("/campaigns/{campaign_id}", {
-            signal,
-            params: { path: { campaign_id: id }, query: moment ? { at_time: moment } : minPosition() },
-        })), moment ? null : of("campaign", id));
+    const campaign = useResource(`campaign ${id} ${moment}`, signal => readCampaign(id, moment, signal), moment ? null : of("campaign", id));
     const status = useStatus(id);
     const data = campaign.data;
     const name = data?.name ?? "Campaign";
     return (
-        <Page title={name} tabTitle={data ? `${mark(data)}${words(data.status)} · ${name}` : name} showsPast aside={data && <Badge state={data.status} />}>
+        <Page title={name} tabTitle={data ? `${mark(data)}${words(data.status)} · ${name}` : name} showsPast compares aside={data && <Badge state={data.status} />}>
             <Shown of={campaign}>
                 {shown => (
                     <>
                         {/* Numbers that couldn't be read again are shown with their age under Waves, not in the sentence. */}
                         <Head campaign={shown} status={moment || status.problem ? undefined : status.data} reload={campaign.reload} />
+                        {isComparing.value && (
+                            <Compared aggregate={`campaign/${id}`} then={shown} id={`campaign ${id} null`} read={signal => readCampaign(id, null, signal)}
+                                live={of("campaign", id)} skipped={NOT_COMPARED} />
+                        )}
                         <Details campaign={shown} status={status} />
                     </>
                 )}

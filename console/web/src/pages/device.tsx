@@ -1,4 +1,5 @@
 /** One device: what it runs and why, what it should run, and what can be done with it. */
+import { of } from "../api/resource.ts";
 import type { Device as DeviceBody } from "../api/types.ts";
 import { About, Versions } from "../device/about.tsx";
 import { Access } from "../device/access.tsx";
@@ -7,29 +8,32 @@ import { Badges, Head } from "../device/head.tsx";
 import { Letters } from "../device/letters.tsx";
 import { Network } from "../device/network.tsx";
 import { hasEnded } from "../device/phases.ts";
-import { useDevice, useHistory, useUpdates } from "../device/read.ts";
+import { readDevice, useDevice, useHistory, useUpdates } from "../device/read.ts";
 import { Running } from "../device/running.tsx";
 import { Telemetry } from "../device/telemetry.tsx";
 import { Timeline } from "../device/timeline.tsx";
 import { Updates } from "../device/updates.tsx";
 import { Why, WhyNot } from "../device/why.tsx";
 import { Page } from "../layout/page.tsx";
+import { Compared } from "../parts/compared.tsx";
 import { Shown } from "../parts/states.tsx";
 import { openTab, Tabs } from "../parts/tabs.tsx";
-import { at } from "../time/clock.ts";
+import { at, isComparing } from "../time/clock.ts";
 import { words } from "../time/format.ts";
 
 /** Newest updates that the head looks at. */
 const NEWEST_UPDATES = 10;
 /** What the log alone knows of a moment of the past. */
 const TABS_OF_THE_PAST = ["Overview", "Timeline"];
+/** What isn't known of the past, so it can't be compared. */
+const NOT_COMPARED = ["groups", "last_seen", "signal_strength", "battery_level", "current_update", "waiting_updates", "chirpstack_synced"];
 
 export function Device({ params }: { params: Record<string, string> }) {
     const id = params.id ?? "";
     const device = useDevice(id);
     const data = device.data;
     return (
-        <Page title={id} tabTitle={data ? `${words(data.held ? "held" : data.status)} · ${id}` : id} showsPast aside={data && <Badges device={data} />}>
+        <Page title={id} tabTitle={data ? `${words(data.held ? "held" : data.status)} · ${id}` : id} showsPast compares aside={data && <Badges device={data} />}>
             <Shown of={device}>{shown => <Details device={shown} reload={device.reload} />}</Shown>
         </Page>
     );
@@ -53,6 +57,10 @@ function Details({ device, reload }: { device: DeviceBody; reload: () => void })
     return (
         <>
             <Head device={device} update={current} latest={updates[0]} events={events} reload={reload} />
+            {isComparing.value && (
+                <Compared aggregate={`device/${id}`} then={device} id={`device ${id} null`} read={signal => readDevice(id, null, signal)}
+                    live={of("device", id)} skipped={NOT_COMPARED} />
+            )}
             <Tabs tabs={tabs} label="Details" />
             {tab === "Overview" && (
                 <>

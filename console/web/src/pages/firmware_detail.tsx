@@ -1,7 +1,7 @@
 /** One firmware: what it is, where it runs, who has signed it, what uses it, and what can be done with it. */
 import { api, body } from "../api/client.ts";
 import { minPosition } from "../api/position.ts";
-import { of, ofKind, useResource } from "../api/resource.ts";
+import { type Concerns, of, ofKind, useResource } from "../api/resource.ts";
 import type { Firmware } from "../api/types.ts";
 import { FirmwareActions } from "../firmware/actions.tsx";
 import { Campaigns } from "../firmware/campaigns.tsx";
@@ -12,12 +12,13 @@ import { Timeline } from "../firmware/timeline.tsx";
 import { Where } from "../firmware/where.tsx";
 import { Page } from "../layout/page.tsx";
 import { Badge } from "../parts/badge.tsx";
+import { Compared } from "../parts/compared.tsx";
 import { Copy } from "../parts/copy.tsx";
 import { Facts } from "../parts/facts.tsx";
 import { Empty, Shown } from "../parts/states.tsx";
 import { openTab, Tabs } from "../parts/tabs.tsx";
 import { href } from "../router/location.ts";
-import { at } from "../time/clock.ts";
+import { at, isComparing } from "../time/clock.ts";
 import { bytes, count, words } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
 
@@ -25,14 +26,21 @@ const TABS = ["Where it runs", "Signatures", "Documents", "Campaigns", "Download
 /** What is known of a moment of the past. */
 const TABS_OF_THE_PAST = ["Where it runs", "Signatures", "Timeline"];
 
+function readFirmware(id: string, moment: string | null, signal: AbortSignal): Promise<Firmware> {
+    return body(api.GET("/firmware/{firmware_id}", {
+        signal,
+        params: { path: { firmware_id: id }, query: moment ? { at_time: moment } : minPosition() },
+    }));
+}
+
+function isOfFirmware(id: string): Concerns {
+    return change => of("firmware", id)(change) || ofKind("campaign")(change);
+}
+
 export function FirmwareDetail({ params }: { params: Record<string, string> }) {
     const id = params.id ?? "";
     const moment = at.value;
-    const firmware = useResource(`firmware ${id} ${moment}`, signal =>
-        body(api.GET("/firmware/{firmware_id}", {
-            signal,
-            params: { path: { firmware_id: id }, query: moment ? { at_time: moment } : minPosition() },
-        })), moment ? null : change => of("firmware", id)(change) || ofKind("campaign")(change));
+    const firmware = useResource(`firmware ${id} ${moment}`, signal => readFirmware(id, moment, signal), moment ? null : isOfFirmware(id));
     const data = firmware.data;
     if (!data && firmware.problem?.status === 404) {
         return (
@@ -45,12 +53,16 @@ export function FirmwareDetail({ params }: { params: Record<string, string> }) {
     }
     const name = data ? `${data.name} ${data.version}` : "Firmware";
     return (
-        <Page title={name} tabTitle={data && data.status !== "active" ? `${words(data.status)} · ${name}` : name} showsPast
+        <Page title={name} tabTitle={data && data.status !== "active" ? `${words(data.status)} · ${name}` : name} showsPast compares
             aside={data && <Badge state={data.status} />}>
             <Shown of={firmware}>
                 {shown => (
                     <>
                         <Head firmware={shown} reload={firmware.reload} />
+                        {isComparing.value && (
+                            <Compared aggregate={`firmware/${id}`} then={shown} id={`firmware ${id} null`} read={signal => readFirmware(id, null, signal)}
+                                live={isOfFirmware(id)} skipped={["downloads"]} />
+                        )}
                         <Details firmware={shown} />
                     </>
                 )}

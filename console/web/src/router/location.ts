@@ -20,11 +20,12 @@ const place = signal<Place>(here());
 export const path = computed(() => place.value.path);
 export const query = computed(() => new URLSearchParams(place.value.query));
 
-/** The address of a page. The moment that is looked at (`at`) goes with every link. */
+/** The address of a page. The moment that is looked at (`at`), and whether it is compared with now, go with every link. */
 export function href(to: string, parameters: Record<string, string | null | undefined> = {}): string {
-    const at = query.value.get("at");
+    const at = parameters.at === null ? null : query.value.get("at");
+    const compare = at && query.value.get("compare");
     const wanted = Object.fromEntries(Object.entries(parameters).map(([name, value]) => [name, value ?? null]));
-    return BASE + to + withQuery("", { at, ...wanted });
+    return BASE + to + withQuery("", { at, compare, ...wanted });
 }
 
 /** A path with ids in it, each encoded. */

@@ -27,7 +27,10 @@ export const at = computed<string | null>(() => {
     return RFC_3339.test(given) ? given : new Date(given).toISOString();
 });
 
+/** Whether the page shows that moment beside what is now. */
+export const isComparing = computed(() => at.value !== null && query.value.get("compare") === "now");
+
 /** Shows another moment; null shows what is now. */
 export function lookAt(time: string | null): void {
-    setQuery({ at: time });
+    setQuery(time === null ? { at: null, compare: null } : { at: time });
 }
