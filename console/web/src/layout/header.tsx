@@ -2,7 +2,12 @@
 import { href } from "../router/location.ts";
 import { session, signOut } from "../session/session.ts";
 import { HeaderClock } from "./clock.tsx";
-import { nextTheme, theme } from "./theme.ts";
+import { density, theme } from "./theme.ts";
+
+function Choice({ of, label, icon }: { of: typeof theme; label: string; icon: string }) {
+    const said = `${label}: ${of.value.value}`;
+    return <button class="quiet" onClick={of.next} aria-label={`${said}. Change`} title={said}><span aria-hidden="true">{icon}</span></button>;
+}
 
 export function Header({ openPalette, openHelp }: { openPalette: () => void; openHelp: () => void }) {
     return (
@@ -12,9 +17,8 @@ export function Header({ openPalette, openHelp }: { openPalette: () => void; ope
                 <span>Search or jump to …</span> <kbd>/</kbd>
             </button>
             <HeaderClock />
-            <button class="quiet" onClick={nextTheme} aria-label={`Colours: ${theme.value}. Change`} title={`Colours: ${theme.value}`}>
-                <span aria-hidden="true">◐</span>
-            </button>
+            <Choice of={theme} label="Colours" icon="◐" />
+            <Choice of={density} label="Rows" icon="≡" />
             <button class="quiet" onClick={openHelp} aria-label="Help" title="Help (?)">?</button>
             <details class="who">
                 <summary>{session.value?.actor.replace(/^user:/, "") ?? ""}</summary>

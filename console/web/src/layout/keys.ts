@@ -1,6 +1,6 @@
 /** Keys of the console. They do nothing while something is typed, and nothing with Ctrl, Alt or the command key, except Ctrl+K. */
 import { href, navigate } from "../router/location.ts";
-import { toggleZone } from "../time/clock.ts";
+import { nextTimes } from "../time/clock.ts";
 import { PLACES } from "./nav.tsx";
 
 /** How long `g` waits for the letter after it, in milliseconds. */
@@ -18,7 +18,7 @@ export const KEYS: readonly [keys: string, what: string][] = [
     ["j, k", "next row, row before"],
     ["Enter", "open the row"],
     [".", "first action of the page"],
-    ["t", "zone of times"],
+    ["t", "times: here, in UTC, how long ago"],
     ["?", "this help"],
     ["Esc", "close"],
 ];
@@ -55,7 +55,7 @@ export function listen(open: Openers): () => void {
             g: () => (prefixAt = Date.now()),
             j: () => moveRow(1),
             k: () => moveRow(-1),
-            t: toggleZone,
+            t: nextTimes,
             ".": () => document.querySelector<HTMLElement>("[data-actions] button")?.focus(),
         };
         const action = does[event.key];

@@ -1,31 +1,34 @@
-/** Light and dark. Without a choice it is the system's; a choice is remembered in this browser. */
-import { signal } from "@preact/signals";
+/** Choices of looks that are remembered in this browser: colours, and how close rows are. Style sheets read them from the root element. */
+import { type Signal, signal } from "@preact/signals";
 
-const KEY = "waybill-theme";
-const THEMES = ["system", "light", "dark"] as const;
-export type Theme = (typeof THEMES)[number];
-
-function remembered(): Theme {
-    try {
-        const found = localStorage.getItem(KEY);
-        return THEMES.find(one => one === found) ?? "system";
-    } catch {
-        return "system";
-    }
+interface Choice {
+    value: Signal<string>;
+    next: () => void;
 }
 
-export const theme = signal<Theme>(remembered());
-
-theme.subscribe(chosen => {
-    if (chosen === "system") delete document.documentElement.dataset.theme;
-    else document.documentElement.dataset.theme = chosen;
+/** The first value is the one without a choice. */
+function remembered(name: string, values: readonly string[]): Choice {
+    const key = `waybill-${name}`;
+    const first = values[0] ?? "";
+    let found: string | null = null;
     try {
-        localStorage.setItem(KEY, chosen);
+        found = localStorage.getItem(key);
     } catch {
         // A browser without storage forgets the choice.
     }
-});
-
-export function nextTheme(): void {
-    theme.value = THEMES[(THEMES.indexOf(theme.value) + 1) % THEMES.length] ?? "system";
+    const value = signal(found !== null && values.includes(found) ? found : first);
+    value.subscribe(chosen => {
+        if (chosen === first) delete document.documentElement.dataset[name];
+        else document.documentElement.dataset[name] = chosen;
+        try {
+            localStorage.setItem(key, chosen);
+        } catch {
+            // As above.
+        }
+    });
+    return { value, next: () => (value.value = values[(values.indexOf(value.value) + 1) % values.length] ?? first) };
 }
+
+/** Without a choice the colours are the system's. */
+export const theme = remembered("theme", ["system", "light", "dark"]);
+export const density = remembered("density", ["roomy", "compact"]);

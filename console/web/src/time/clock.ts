@@ -10,11 +10,19 @@ window.setInterval(() => {
     if (!document.hidden) now.value = Date.now();
 }, 1_000);
 
-/** How times are shown; `t` changes it, and the URL has it, so that a link shows the same. */
-export const zone = computed<Zone>(() => (query.value.get("tz") === "utc" ? "utc" : "local"));
+/** How times are shown: in the zone of the browser, all in UTC, or all by how long ago they are. The URL has it, so that a link shows the same. */
+export type Times = Zone | "ago";
 
-export function toggleZone(): void {
-    setQuery({ tz: zone.value === "utc" ? null : "utc" }, { replace: true });
+export const times = computed<Times>(() => (["utc", "ago"] as const).find(one => one === query.value.get("tz")) ?? "local");
+
+/** The zone of times of day. */
+export const zone = computed<Zone>(() => (times.value === "utc" ? "utc" : "local"));
+
+const NEXT = { local: "utc", utc: "ago", ago: null };
+
+/** Shows times in the next way. */
+export function nextTimes(): void {
+    setQuery({ tz: NEXT[times.value] }, { replace: true });
 }
 
 const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/;
