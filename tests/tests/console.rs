@@ -160,7 +160,7 @@ impl Day {
             .await
             .presses("d-7")
             .await
-            .sees("Device d-7")
+            .sees("Devices d-7")
             .await
             .presses("\u{e007}")
             .await;

@@ -3,7 +3,6 @@ import { api, body } from "../api/client.ts";
 import { minPosition } from "../api/position.ts";
 import { ofKind, useResource } from "../api/resource.ts";
 import type { Firmware } from "../api/types.ts";
-import { findByDigest, MATCHED_MAX } from "../firmware/digest.ts";
 import { Page } from "../layout/page.tsx";
 import { Badge } from "../parts/badge.tsx";
 import { Check, Field, Select } from "../parts/field.tsx";
@@ -12,12 +11,12 @@ import { Empty, Shown } from "../parts/states.tsx";
 import { Table, type Column } from "../parts/table.tsx";
 import { href, query, setQuery, to } from "../router/location.ts";
 import { may } from "../session/session.ts";
-import { bytes, count, several, words } from "../time/format.ts";
+import { bytes, several, words } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
 
 const PAGE_ROWS = 50;
 const UPDATE_TYPES = ["firmware", "software", "application", "config", "bootloader", "security_patch"];
-const FILTERS = ["device_model", "component", "version", "update_type", "is_security_update", "include"] as const;
+const FILTERS = ["device_model", "component", "version", "update_type", "is_security_update", "sha256", "include"] as const;
 
 const COLUMNS: Column<Firmware>[] = [
     { title: "Firmware", cell: row => <a class="strong" href={href(to`/firmware/${row.firmware_id}`)}>{row.name} {row.version}</a> },
@@ -37,10 +36,9 @@ function Kind({ firmware }: { firmware: Firmware }) {
 }
 
 export function FirmwareList(_: { params: Record<string, string> }) {
-    const sha256 = query.value.get("sha256");
     return (
         <Page title="Firmware" aside={may("operator") && <a class="button primary" href={href("/firmware/upload")}>Upload</a>}>
-            {sha256 ? <ByDigest sha256={sha256} /> : <Filtered />}
+            <Filtered />
         </Page>
     );
 }
@@ -64,6 +62,7 @@ function Filtered() {
                 <Field label="Component" type="search" value={given("component")} onInput={value => change("component", value)} />
                 <Select label="Type" value={given("update_type")} onChange={value => change("update_type", value)}
                     options={[{ value: "", label: "any" }, ...UPDATE_TYPES.map(value => ({ value, label: words(value) }))]} />
+                <Field label="SHA-256" type="search" isFinished placeholder="8 digits or more" value={given("sha256")} onInput={value => change("sha256", value.trim())} />
                 <Check label="Security updates" checked={given("is_security_update") === "true"}
                     onChange={value => change("is_security_update", value ? "true" : "")} />
                 <Check label="Also deleted" checked={given("include") === "deleted"} onChange={value => change("include", value ? "deleted" : "")} />
@@ -87,19 +86,5 @@ function Nothing({ isFiltered }: { isFiltered: boolean }) {
             <a class="button" href={href("/firmware/upload")}>Upload one</a>
             <pre class="cli">waybill firmware upload image.bin --name Firmware --version 1.0.0 --device-model MODEL</pre>
         </Empty>
-    );
-}
-
-function ByDigest({ sha256 }: { sha256: string }) {
-    const found = useResource(`firmware digest ${sha256}`, signal => findByDigest(sha256, signal), ofKind("firmware"));
-    return (
-        <>
-            <p class="muted">Firmware with SHA-256 <code class="digest">{sha256}</code>. <a href={href("/firmware")}>Show all</a></p>
-            <Shown of={found}>
-                {({ items, isComplete }) => items.length > 0
-                    ? <Table caption="Firmware with the digest" columns={COLUMNS} rows={items} id={row => row.firmware_id} />
-                    : <Empty title={isComplete ? "No firmware has this digest" : `None of the first ${count(MATCHED_MAX)} firmware has this digest`} />}
-            </Shown>
-        </>
     );
 }
