@@ -4,7 +4,7 @@ import { minPosition } from "../api/position.ts";
 import { of, useResource } from "../api/resource.ts";
 import type { Schemas } from "../api/types.ts";
 import { Badge } from "../parts/badge.tsx";
-import { Select } from "../parts/field.tsx";
+import { Field, Select } from "../parts/field.tsx";
 import { Pager } from "../parts/pager.tsx";
 import { Empty, Shown } from "../parts/states.tsx";
 import { Table, type Column } from "../parts/table.tsx";
@@ -33,18 +33,20 @@ const COLUMNS: Column<Member>[] = [
 
 export function Devices({ id }: { id: string }) {
     const parameters = query.value;
-    const [phase, cursor] = [parameters.get("phase") ?? undefined, parameters.get("cursor") ?? undefined];
+    const [phase, excluded, cursor] = ["phase", "excluded", "cursor"].map(name => parameters.get(name) ?? undefined);
     const wave = Number.parseInt(parameters.get("wave") ?? "", 10) || undefined;
-    const members = useResource(`members ${id} ${phase} ${wave} ${cursor}`, signal =>
+    const members = useResource(`members ${id} ${phase} ${wave} ${excluded} ${cursor}`, signal =>
         body(api.GET("/campaigns/{campaign_id}/devices", {
             signal,
-            params: { path: { campaign_id: id }, query: { phase, wave, cursor, limit: PAGE_ROWS, ...minPosition() } },
+            params: { path: { campaign_id: id }, query: { phase, wave, excluded, cursor, limit: PAGE_ROWS, ...minPosition() } },
         })), of("campaign", id));
     return (
         <div class="stack">
             <div class="filters">
                 <Select label="Phase" value={phase ?? ""} onChange={value => setQuery({ phase: value, cursor: null })}
                     options={[{ value: "", label: "any" }, ...PHASES.map(value => ({ value, label: words(value) }))]} />
+                <Field label="Wave" type="number" min={1} value={parameters.get("wave") ?? ""} onInput={value => setQuery({ wave: value, cursor: null }, { replace: true })} />
+                {excluded && <button class="chip" onClick={() => setQuery({ excluded: null, cursor: null })}>Left out: {words(excluded)} ✕</button>}
             </div>
             <Shown of={members}>
                 {list => list.items.length === 0 ? <Empty title="No device fits" /> : (

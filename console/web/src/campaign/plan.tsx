@@ -5,7 +5,7 @@ import { Problem, sentence } from "../api/problem.ts";
 import type { Campaign, Preview } from "../api/types.ts";
 import { Confirm } from "../parts/action.tsx";
 import { Facts } from "../parts/facts.tsx";
-import { to } from "../router/location.ts";
+import { href, path, to } from "../router/location.ts";
 import { count, several, words } from "../time/format.ts";
 import { PreviewBody } from "./preview.tsx";
 
@@ -31,7 +31,13 @@ function Made({ plan }: { plan: Recorded }) {
             <Facts facts={[
                 ["Devices", count(Number(plan.devices))],
                 ["Waves", ((plan.waves ?? []) as number[]).map(count).join(" · ")],
-                ["Excluded", Object.entries(excluded).map(([reason, devices]) => `${words(reason)}: ${count(devices)}`).join(", ") || "none"],
+                ["Excluded", Object.keys(excluded).length === 0 ? "none" : (
+                    <span class="tags">
+                        {Object.entries(excluded).map(([reason, devices]) => (
+                            <a key={reason} class="tag" href={href(path.value, { tab: "Devices", excluded: reason })}>{words(reason)}: {count(devices)}</a>
+                        ))}
+                    </span>
+                )],
                 ["Hash", <code>{String(plan.plan_hash)}</code>],
                 ["Seed", <code>{String(plan.seed)}</code>],
                 ["Differs from the one that was asked for", plan.drift ? <code>{JSON.stringify(plan.drift)}</code> : "no"],

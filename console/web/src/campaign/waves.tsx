@@ -50,12 +50,12 @@ function WaveRow({ wave, isNow, gates }: { wave: Wave; isNow: boolean; gates: re
             </div>
             <Bar parts={waveParts(wave)} whole={wave.enrolled} />
             <ul class="numbers">
-                <Number value={wave.enrolled} word="enrolled" />
+                <Number value={wave.enrolled} word="enrolled" to={devicesOf(wave)} />
                 <Number value={wave.reached} word="reached" />
                 <Number value={wave.working} word="working" tone="work" />
-                {wave.staged > 0 && <Number value={wave.staged} word="staged" tone="work" />}
-                <Number value={wave.confirmed} word="confirmed" tone="ok" />
-                <Number value={wave.failed} word={`failed (${percent(wave.failed, wave.confirmed + wave.failed)})`} tone="bad" />
+                {wave.staged > 0 && <Number value={wave.staged} word="staged" tone="work" to={devicesOf(wave, "staged")} />}
+                <Number value={wave.confirmed} word="confirmed" tone="ok" to={devicesOf(wave, "confirmed")} />
+                <Number value={wave.failed} word={`failed (${percent(wave.failed, wave.confirmed + wave.failed)})`} tone="bad" to={devicesOf(wave, "failed")} />
                 {wave.gate_failed > wave.failed && <Number value={wave.gate_failed - wave.failed} word="failed once, tried again" tone="warn" />}
                 {ended > 0 && <Number value={ended} word="ended otherwise" tone="warn" />}
             </ul>
@@ -64,12 +64,14 @@ function WaveRow({ wave, isNow, gates }: { wave: Wave; isNow: boolean; gates: re
     );
 }
 
-function Number({ value, word, tone = "plain" }: { value: number; word: string; tone?: string }) {
-    return (
-        <li class={`number-${tone}`}>
-            <span class="strong">{count(value)}</span> {word}
-        </li>
-    );
+/** The devices of a wave, those in a phase if one is named. */
+function devicesOf(wave: Wave, phase?: string): string {
+    return href(path.value, { tab: "Devices", wave: String(wave.wave), phase });
+}
+
+function Number({ value, word, tone = "plain", to: target }: { value: number; word: string; tone?: string; to?: string }) {
+    const inside = <><span class="strong">{count(value)}</span> {word}</>;
+    return <li class={`number-${tone}`}>{target && value > 0 ? <a href={target}>{inside}</a> : inside}</li>;
 }
 
 /** Gates of the whole campaign. */

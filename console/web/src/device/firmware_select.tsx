@@ -6,12 +6,14 @@ import { Select } from "../parts/field.tsx";
 /** Most firmware that is offered. */
 const FIRMWARE_MAX = 200;
 
-export function FirmwareSelect({ label = "Firmware", value, onChange, model, error }: {
+export function FirmwareSelect({ label = "Firmware", value, onChange, model, error, none = "choose" }: {
     label?: string;
     value: string;
     onChange: (id: string) => void;
     model?: string | null | undefined;
     error?: string | undefined;
+    /** What the choice of none is called. */
+    none?: string;
 }) {
     const found = useResource(`firmware-for ${model ?? ""}`, signal =>
         body(api.GET("/firmware", { signal, params: { query: { limit: FIRMWARE_MAX, ...(model ? { device_model: model } : {}) } } })), ofKind("firmware"));
@@ -19,7 +21,7 @@ export function FirmwareSelect({ label = "Firmware", value, onChange, model, err
     const hint = found.data && items.length === 0 ? (model ? `There is no firmware for ${model}.` : "There is no firmware yet.") : undefined;
     return (
         <Select label={label} value={value} onChange={onChange} hint={hint} error={error}
-            options={[{ value: "", label: "choose" }, ...items.map(one => ({
+            options={[{ value: "", label: none }, ...items.map(one => ({
                 value: one.firmware_id,
                 label: `${one.name} ${one.version}${one.status === "active" ? "" : ` (${one.status})`}${model ? "" : ` · ${one.device_model}`}`,
             }))]} />

@@ -3,6 +3,7 @@ import { api, body } from "../api/client.ts";
 import { minPosition } from "../api/position.ts";
 import { anything, useResource } from "../api/resource.ts";
 import { Empty, Shown } from "../parts/states.tsx";
+import { Tile } from "../parts/tile.tsx";
 import { href } from "../router/location.ts";
 import { count } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
@@ -36,14 +37,5 @@ function NoDevices() {
             <p class="muted">Register one here, let devices register themselves with a token, or try it with some that are simulated:</p>
             <pre class="cli">waybill simulate --register --devices 10</pre>
         </Empty>
-    );
-}
-
-function Tile({ number, word, to: target }: { number: number; word: string; to: string }) {
-    return (
-        <a class="tile" href={target}>
-            <span class="tile-number">{count(number)}</span>
-            <span class="tile-word">{word}</span>
-        </a>
     );
 }

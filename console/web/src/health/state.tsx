@@ -29,9 +29,9 @@ const MODELS: Column<Component>[] = [
 ];
 
 /** Reads again and again while the page is seen, because no live message tells of these. */
-function useLooks(reload: () => void): void {
+export function useLooks(reload: () => void, every_ms = LOOK_MS): void {
     useEffect(() => {
-        const timer = window.setInterval(() => !document.hidden && reload(), LOOK_MS);
+        const timer = window.setInterval(() => !document.hidden && reload(), every_ms);
         return () => window.clearInterval(timer);
     }, []);
 }

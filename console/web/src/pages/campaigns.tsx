@@ -4,6 +4,7 @@ import { minPosition } from "../api/position.ts";
 import { ofKind, useResource } from "../api/resource.ts";
 import type { Campaign } from "../api/types.ts";
 import { useStatus } from "../campaign/board_row.tsx";
+import { FirmwareSelect } from "../device/firmware_select.tsx";
 import { useFirmwareNames } from "../campaign/firmware_names.ts";
 import { wholeParts } from "../campaign/progress.ts";
 import { Page } from "../layout/page.tsx";
@@ -40,6 +41,7 @@ export function Campaigns() {
         { title: "State", cell: row => <Badge state={row.status} /> },
         { title: "Firmware", cell: row => <a href={href(to`/firmware/${row.firmware_id}`)}>{firmwares[row.firmware_id] ?? row.firmware_id.slice(0, 8)}</a> },
         { title: "Strategy", cell: row => words(row.deployment_strategy) },
+        { title: "Wave", cell: row => (row.wave > 0 ? `${row.wave} of ${row.plan ? ((row.plan as { waves?: unknown[] }).waves ?? row.waves).length : row.waves.length}` : "–"), isNumber: true },
         { title: "Progress", cell: row => <Progress campaign={row} /> },
         { title: "By", cell: row => row.created_by ?? "–" },
         { title: "Started", cell: row => <Time at={row.started_at} relative /> },
@@ -49,7 +51,7 @@ export function Campaigns() {
             <div class="filters">
                 <Select label="State" value={status ?? ""} options={options(STATES)} onChange={value => setQuery({ status: value, cursor: null })} />
                 <Select label="Strategy" value={strategy ?? ""} options={options(STRATEGIES)} onChange={value => setQuery({ strategy: value, cursor: null })} />
-                {firmware && <button onClick={() => setQuery({ firmware: null, cursor: null })}>Firmware {firmware.slice(0, 8)} ✕</button>}
+                <FirmwareSelect value={firmware ?? ""} none="any" onChange={value => setQuery({ firmware: value, cursor: null })} />
             </div>
             <Shown of={campaigns}>
                 {list => list.items.length === 0 ? (

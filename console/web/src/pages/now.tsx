@@ -6,10 +6,11 @@ import type { Campaign, CampaignStatus, Stats } from "../api/types.ts";
 import { isForPeople, LIVE } from "../campaign/progress.ts";
 import { BoardRow, readStatus } from "../campaign/board_row.tsx";
 import { Page } from "../layout/page.tsx";
+import { type Alert, useAlerts } from "../now/alerts.ts";
 import { Empty, Shown } from "../parts/states.tsx";
+import { Tile } from "../parts/tile.tsx";
 import { href, to } from "../router/location.ts";
 import { session } from "../session/session.ts";
-import { count } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
 
 /** Most campaigns of each state that are shown. */
@@ -42,6 +43,7 @@ export function Now() {
     const stats = useResource("stats", signal => body(api.GET("/stats", { signal, params: { query: minPosition() } })), anything);
     const state = useResource(`tenant ${tenant}`, signal =>
         body(api.GET("/tenants/{tenant_id}", { signal, params: { path: { tenant_id: tenant } } })), ofKind("tenant"));
+    const alerts = useAlerts(stats.data);
     const moving = campaigns.data?.campaigns ?? [];
     const needs = moving.filter(({ status }) => status.waits_for.some(isForPeople));
     return (
@@ -54,6 +56,7 @@ export function Now() {
             )}
             <section class="stack" aria-labelledby="needs">
                 <h2 id="needs">Needs you</h2>
+                {alerts.length > 0 && <ul class="needs">{alerts.map(one => <Warning key={one.says} {...one} />)}</ul>}
                 <Shown of={campaigns}>
                     {({ hasMore }) => (
                         <>
@@ -87,6 +90,15 @@ export function Now() {
     );
 }
 
+function Warning({ says, link, label }: Alert) {
+    return (
+        <li class="notice warn">
+            <p><span aria-hidden="true">! </span>{says}</p>
+            <a class="button" href={link}>{label}</a>
+        </li>
+    );
+}
+
 function Need({ campaign, status }: UnderWay) {
     const waits = status.waits_for.filter(isForPeople);
     return (
@@ -112,21 +124,11 @@ function Fleet({ stats }: { stats: Stats }) {
                 <Tile number={devices.online} word="online" to={href("/devices", { status: "online" })} />
                 <Tile number={devices.offline} word="offline" to={href("/devices", { status: "offline" })} />
                 <Tile number={devices.never_seen} word="never seen" to={href("/devices", { status: "never_seen" })} />
-                <Tile number={in_flight} word="updates in flight" />
-                <Tile number={isToday ? today.updates.confirmed : 0} word="updated today" />
-                <Tile number={isToday ? today.updates.failed : 0} word="failed today" />
+                <Tile number={in_flight} word="updates in flight" to={href("/devices", { tab: "Updates" })} />
+                <Tile number={isToday ? today.updates.confirmed : 0} word="updated today" to={href("/devices", { tab: "Updates", phase: "confirmed" })} />
+                <Tile number={isToday ? today.updates.failed : 0} word="failed today" to={href("/devices", { tab: "Updates", phase: "failed" })} />
             </div>
             <p class="muted small">As of <Time at={stats.as_of.time} /></p>
         </>
     );
-}
-
-function Tile({ number, word, to: target }: { number: number; word: string; to?: string }) {
-    const inside = (
-        <>
-            <span class="tile-number">{count(number)}</span>
-            <span class="tile-word">{word}</span>
-        </>
-    );
-    return target ? <a class="tile" href={target}>{inside}</a> : <div class="tile">{inside}</div>;
 }
