@@ -125,26 +125,23 @@ function By({ row }: { row: Past }) {
 /** What the device ran, and since when. */
 export function Versions({ id }: { id: string }) {
     const moment = at.value;
-    const history = useResource(`firmware-history ${id}`, signal =>
+    const history = useResource(`firmware-history ${id} ${moment}`, signal =>
         body(api.GET("/devices/{device_id}/firmware-history", {
             signal,
-            params: { path: { device_id: id }, query: { limit: VERSIONS_MAX, ...minPosition() } },
+            params: { path: { device_id: id }, query: { order: "desc", limit: VERSIONS_MAX, ...(moment ? { to: moment } : minPosition()) } },
         })), moment ? null : of("device", id));
     return (
         <section class="stack" aria-labelledby="versions">
             <h2 id="versions">What it ran</h2>
             <Shown of={history}>
-                {list => {
-                    const until = list.items.filter(item => !moment || Date.parse(item.at) <= Date.parse(moment)).reverse();
-                    return until.length === 0
-                        ? <Empty title="Nothing is known of it yet" />
-                        : (
-                            <>
-                                <Table caption="Versions" columns={COLUMNS} rows={until} id={row => `${row.position} ${row.component}`} />
-                                {list.next_cursor && <p class="muted small">There are more: the first {VERSIONS_MAX} changes are shown.</p>}
-                            </>
-                        );
-                }}
+                {list => list.items.length === 0
+                    ? <Empty title="Nothing is known of it yet" />
+                    : (
+                        <>
+                            <Table caption="Versions" columns={COLUMNS} rows={list.items} id={row => `${row.position} ${row.component}`} />
+                            {list.next_cursor && <p class="muted small">There are more: the last {VERSIONS_MAX} changes are shown.</p>}
+                        </>
+                    )}
             </Shown>
         </section>
     );

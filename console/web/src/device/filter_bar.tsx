@@ -4,7 +4,8 @@ import { api, body } from "../api/client.ts";
 import { ofKind, useResource } from "../api/resource.ts";
 import { Field, Select } from "../parts/field.tsx";
 import { query, setQuery } from "../router/location.ts";
-import { words } from "../time/format.ts";
+import { count, words } from "../time/format.ts";
+import { SaveFilter } from "./saved_filters.tsx";
 import { FILTERS, type Filter, type Filters } from "./filters.ts";
 
 /** Most groups that the filter offers. */
@@ -61,6 +62,7 @@ export function FilterBar({ filters }: { filters: Filters }) {
                             </button>
                         </li>
                     ))}
+                    <li><SaveFilter /></li>
                 </ul>
             )}
         </>
@@ -80,16 +82,25 @@ function One({ filter, value, groups }: { filter: Filter; value: string; groups:
 /** A filter that is typed counts when Enter is pressed, because a part of a version or model finds nothing. */
 function Typed({ filter, value }: { filter: Filter; value: string }) {
     const [typed, setTyped] = useState(value);
+    const [isUsed, setUsed] = useState(false);
+    const isVersion = filter.name === "firmware_version";
     const submit = (event: Event): void => {
         event.preventDefault();
         set(filter.name, typed.trim());
     };
     return (
-        <form onSubmit={submit}>
-            <Field label={filter.label} value={typed} onInput={setTyped} placeholder={filter.hint} />
+        <form onSubmit={submit} onFocusCapture={() => setUsed(true)}>
+            <Field label={filter.label} value={typed} onInput={setTyped} placeholder={filter.hint} list={isVersion ? "reported" : undefined} />
+            {isVersion && isUsed && <Reported />}
             <button class="hidden">Apply</button>
         </form>
     );
+}
+
+/** The versions that devices report, to choose from. */
+function Reported() {
+    const found = useResource("versions", signal => body(api.GET("/stats/versions", { signal })));
+    return <datalist id="reported">{found.data?.items.map(({ version, devices }) => version && <option key={version} value={version} label={`${count(devices)} devices`} />)}</datalist>;
 }
 
 /** Whether anything narrows the list, or the person asks for all. */

@@ -5,6 +5,7 @@ import { filtersOf } from "../device/filters.ts";
 import { Fleet } from "../device/fleet.tsx";
 import { FleetUpdates } from "../device/fleet_updates.tsx";
 import { DeviceList } from "../device/list.tsx";
+import { SavedFilters } from "../device/saved_filters.tsx";
 import { Register } from "../device/register.tsx";
 import { Page } from "../layout/page.tsx";
 import { openTab, Tabs } from "../parts/tabs.tsx";
@@ -26,7 +27,7 @@ export function Devices(_: { params: Record<string, string> }) {
                         <Search value={filters.q ?? ""} />
                         <FilterBar filters={filters} />
                     </div>
-                    {isAsked(filters) ? <DeviceList filters={filters} /> : <Fleet />}
+                    {isAsked(filters) ? <DeviceList filters={filters} /> : <><SavedFilters /><Fleet /></>}
                 </>
             )}
             {isOpen && <Register onClose={() => setOpen(false)} />}

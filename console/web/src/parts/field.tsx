@@ -19,7 +19,7 @@ interface FieldProps extends Common {
     placeholder?: string;
     min?: number;
     max?: number;
-    list?: string;
+    list?: string | undefined;
 }
 
 export function Field({ label, hint, error, value, onInput, isFinished = false, type = "text", ...rest }: FieldProps) {
