@@ -2,6 +2,7 @@
 
 mod browser;
 mod pages;
+mod rows;
 mod webdriver;
 
 use reqwest::Method;
@@ -15,6 +16,15 @@ use browser::{Browser, OF_A_SERVICE_THAT_IS_AWAY};
 /// A text that would run if any page took it for markup.
 const MARKUP: &str = "<img src=x onerror=\"window.pwned=1\"><script>window.pwned=1</script>";
 const DEVICES: usize = 24;
+/// Pages of the navigation that read something, each with a part that is there without the service, too.
+const PLACES: [(&str, &str); 6] = [
+    ("Now", "Needs you"),
+    ("Campaigns", "Strategy"),
+    ("Devices", "Find a device"),
+    ("Firmware", "Security updates"),
+    ("Audit", "Types of events"),
+    ("Health", "Dead letters"),
+];
 /// Devices that fail with the first firmware that they get.
 const FAILING: usize = 12;
 
@@ -29,6 +39,7 @@ struct Day {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_works_with_the_console() {
     let mut day = Day::begins().await;
+    day.looks_at_pages_without_rows_and_with_one().await;
     day.signs_in().await;
     let stopped = day.sees_a_gate_close_and_its_evidence().await;
     day.rolls_it_back(&stopped).await;
@@ -183,8 +194,12 @@ impl Day {
         browser.asks("window.isStillThere = true").await;
         self.world.kill_waybill();
         browser.sees("reconnecting").await.sees("is completed").await;
+        for (place, heading) in PLACES {
+            browser.clicks(place).await.sees(heading).await.sees("The service can't be reached").await;
+            browser.has_no_findings(&format!("{place}, without the service")).await;
+        }
         self.world.start_waybill().await;
-        browser.sees("live").await.sees_no("reconnecting").await;
+        browser.sees("live").await.sees_no("reconnecting").await.sees_no("The service can't be reached").await;
         let firmware = self.firmware("2.0.0").await;
         let draft = json!({"name": "After the break", "firmware_id": firmware, "deployment_strategy": "staged", "target_all": true});
         browser.clicks("Campaigns").await.sees("Good firmware").await;

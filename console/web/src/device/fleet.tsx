@@ -5,7 +5,7 @@ import { anything, useResource } from "../api/resource.ts";
 import { Empty, Shown } from "../parts/states.tsx";
 import { Tile } from "../parts/tile.tsx";
 import { href } from "../router/location.ts";
-import { count } from "../time/format.ts";
+import { several } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
 
 export function Fleet() {
@@ -23,7 +23,7 @@ export function Fleet() {
                         <Tile number={updates.regressed ?? 0} word="fell back" to={href("/devices", { tab: "Updates", phase: "regressed" })} />
                     </div>
                     <p class="muted small">
-                        {count(devices.total)} devices, as of <Time at={as_of.time} />. <a href={href("/devices", { all: "yes" })}>Show all of them</a>
+                        {several(devices.total, "device")}, as of <Time at={as_of.time} />. <a href={href("/devices", { all: "yes" })}>Show all of them</a>
                     </p>
                 </section>
             )}
@@ -31,7 +31,7 @@ export function Fleet() {
     );
 }
 
-function NoDevices() {
+export function NoDevices() {
     return (
         <Empty title="There is no device yet">
             <p class="muted">Register one here, let devices register themselves with a token, or try it with some that are simulated:</p>

@@ -13,6 +13,7 @@ import { several } from "../time/format.ts";
 import type { Bulk, Chosen } from "./bulk_request.ts";
 import { BulkDialog, VERBS } from "./bulk.tsx";
 import { ColumnPicker, columns } from "./columns.tsx";
+import { NoDevices } from "./fleet.tsx";
 import { listQuery, targetOf, type Filters } from "./filters.ts";
 
 const PAGE_ROWS = 50;
@@ -41,7 +42,7 @@ export function DeviceList({ filters }: { filters: Filters }) {
     const shown = may("operator") ? [...columns(), pick] : columns();
     return (
         <Shown of={devices}>
-            {list => list.items.length === 0 ? (
+            {list => list.items.length === 0 ? (Object.keys(filters).length === 0 && !cursor ? <NoDevices /> :
                 <Empty title="No device fits"><a class="button" href={href("/devices")}>Remove all filters</a></Empty>
             ) : (
                 <>

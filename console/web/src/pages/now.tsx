@@ -120,7 +120,7 @@ function Fleet({ stats }: { stats: Stats }) {
     return (
         <>
             <div class="tiles">
-                <Tile number={devices.total} word="devices" to={href("/devices")} />
+                <Tile number={devices.total} word={devices.total === 1 ? "device" : "devices"} to={href("/devices")} />
                 <Tile number={devices.online} word="online" to={href("/devices", { status: "online" })} />
                 <Tile number={devices.offline} word="offline" to={href("/devices", { status: "offline" })} />
                 <Tile number={devices.never_seen} word="never seen" to={href("/devices", { status: "never_seen" })} />
