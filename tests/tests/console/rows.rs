@@ -70,7 +70,7 @@ const OF_A_FIRMWARE: [(&str, &str); 6] = [
     ("tab=Documents", "It has no documents"),
     ("tab=Campaigns", "Only one"),
     ("tab=Downloads", "Nobody has downloaded it yet"),
-    ("tab=Timeline", "firmware.uploaded"),
+    ("tab=Timeline", "firmware.registered"),
 ];
 
 impl Day {

@@ -1,13 +1,22 @@
 /** The settings of a campaign; those that can be adjusted while it runs can be changed here, with the difference before it is sent. */
 import { useState } from "preact/hooks";
+import { api, body } from "../api/client.ts";
+import { minPosition, shortPosition } from "../api/position.ts";
+import { of, useResource } from "../api/resource.ts";
 import type { Campaign } from "../api/types.ts";
 import { Confirm } from "../parts/action.tsx";
+import { DifferenceTable } from "../parts/compared.tsx";
+import { differences } from "../parts/difference.ts";
 import { Facts, type Fact } from "../parts/facts.tsx";
 import { Field } from "../parts/field.tsx";
 import { href, to } from "../router/location.ts";
 import { at } from "../time/clock.ts";
 import { words } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
+import { edits } from "./edits.ts";
+
+/** Most events in which edits are looked for. */
+const EVENTS_MAX = 200;
 
 /** What can be adjusted, and what it is called. */
 const ADJUSTABLE = {
@@ -27,29 +36,57 @@ const NAMES = Object.keys(ADJUSTABLE) as Adjustable[];
 /** Fields that are no settings. */
 const NOT_SETTINGS = new Set([
     "allowed_commands", "approval", "campaign_id", "created_at", "created_by", "ended_at", "expected_plan", "gate", "last_gate", "plan",
-    "refused_plan", "started_at", "status", "version", "waits_for", "warnings", "wave", "name", "description", "unreadable",
+    "refused_plan", "started_at", "status", "version", "waits_for", "warnings", "wave", "why_not", "name", "description", "unreadable",
 ]);
 
 export function Settings({ campaign }: { campaign: Campaign }) {
     const canAdjust = at.value === null && (campaign.allowed_commands?.includes("adjust") ?? false);
     const facts: Fact[] = Object.entries(campaign)
         .filter(([name, value]) => !NOT_SETTINGS.has(name) && value !== null && value !== undefined)
-        .map(([name, value]) => [words(name), shown(name, value)]);
+        .map(([name, value]) => [words(name).replace(/^./, first => first.toUpperCase()), shown(name, value)]);
     return (
         <div class="columns">
             <div class="card"><Facts facts={facts} /></div>
             {canAdjust && <Adjust campaign={campaign} />}
+            <Edits id={campaign.campaign_id} />
         </div>
     );
 }
 
-/** A value for people; what has parts shows as JSON. */
+/** What each edit has changed, the newest first. */
+function Edits({ id }: { id: string }) {
+    const moment = at.value;
+    const history = useResource(`campaign-edits ${id}`, signal =>
+        body(api.GET("/campaigns/{campaign_id}/history", { signal, params: { path: { campaign_id: id }, query: { limit: EVENTS_MAX, ...minPosition() } } })),
+        of("campaign", id));
+    const until = (history.data?.items ?? []).filter(item => !moment || Date.parse(item.stored_at) <= Date.parse(moment));
+    const found = edits(until);
+    if (found.length === 0) return null;
+    return (
+        <section class="card stack" aria-labelledby="edits">
+            <h2 id="edits">Edits</h2>
+            {found.map(({ item, found: own }) => (
+                <div key={item.position} class="stack">
+                    <p>
+                        <Time at={item.stored_at} /> · {item.actor ?? "unknown"} · <a href={href("/audit", { record: item.position })}>#{shortPosition(item.position)}</a>
+                        {item.reason && <q class="reason">{item.reason}</q>}
+                    </p>
+                    {own.length === 0 ? <p class="muted">It changed nothing.</p> : <DifferenceTable found={own} before="Before" after="After" />}
+                </div>
+            ))}
+            {history.data?.next_cursor && <p class="muted small">Among the first {EVENTS_MAX} events.</p>}
+        </section>
+    );
+}
+
+/** A value for people; what has parts shows part by part. */
 function shown(name: string, value: unknown) {
     if (typeof value === "boolean") return value ? "yes" : "no";
     if (name === "waves") return (value as Campaign["waves"]).map(wave => `${wave.percentage} %${wave.advance === "manual" ? " (by hand)" : ""}`).join(" → ");
     if (name === "firmware_id") return <a href={href(to`/firmware/${String(value)}`)}>{String(value)}</a>;
     if (typeof value === "string" && name.endsWith("_at")) return <Time at={value} />;
-    return typeof value === "object" ? <code>{JSON.stringify(value)}</code> : String(value);
+    if (typeof value !== "object") return String(value);
+    return <span class="tags">{differences(null, value, []).map(part => <span key={part.name} class="tag">{Array.isArray(value) ? "" : `${words(part.name)}: `}{String(part.now)}</span>)}</span>;
 }
 
 function Adjust({ campaign }: { campaign: Campaign }) {

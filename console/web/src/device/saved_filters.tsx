@@ -40,6 +40,7 @@ export function SavedFilters() {
     if (all.length === 0 && groups.length === 0) return null;
     return (
         <ul class="chips" aria-label="Saved filters">
+            <li class="muted small" aria-hidden="true">Saved</li>
             {all.map(one => (
                 <li key={one.name} class="tag">
                     <a href={href("/devices", Object.fromEntries(new URLSearchParams(one.query)))}>{one.name}</a>{" "}

@@ -13,12 +13,14 @@ interface Props {
     aside?: ComponentChildren;
     /** Whether the page can show a moment of the past. */
     showsPast?: boolean;
+    /** Where the API has what is shown, below `/api/v1`. */
+    source?: string;
     /** Whether it can show that moment beside what is now. */
     compares?: boolean;
     children: ComponentChildren;
 }
 
-export function Page({ title, tabTitle, aside, showsPast = false, compares = false, children }: Props) {
+export function Page({ title, tabTitle, aside, showsPast = false, compares = false, source, children }: Props) {
     useTitle(tabTitle ?? title);
     return (
         <>
@@ -28,6 +30,7 @@ export function Page({ title, tabTitle, aside, showsPast = false, compares = fal
             </div>
             {at.value && <Moment time={at.value} showsPast={showsPast} compares={compares} />}
             {children}
+            {source && <p class="small"><a href={`/api/v1${source}${at.value && showsPast ? `?at_time=${encodeURIComponent(at.value)}` : ""}`}>As JSON</a></p>}
         </>
     );
 }

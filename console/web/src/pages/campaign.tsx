@@ -48,7 +48,7 @@ export function Campaign({ params }: { params: Record<string, string> }) {
     const data = campaign.data;
     const name = data?.name ?? "Campaign";
     return (
-        <Page title={name} tabTitle={data ? `${mark(data)}${words(data.status)} · ${name}` : name} showsPast compares aside={data && <Badge state={data.status} />}>
+        <Page title={name} tabTitle={data ? `${mark(data)}${words(data.status)} · ${name}` : name} showsPast compares source={to`/campaigns/${id}`} aside={data && <Badge state={data.status} />}>
             <Shown of={campaign}>
                 {shown => (
                     <>

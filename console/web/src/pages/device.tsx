@@ -17,6 +17,7 @@ import { Why, WhyNot } from "../device/why.tsx";
 import { Page } from "../layout/page.tsx";
 import { Compared } from "../parts/compared.tsx";
 import { Shown } from "../parts/states.tsx";
+import { to } from "../router/location.ts";
 import { openTab, Tabs } from "../parts/tabs.tsx";
 import { at, isComparing } from "../time/clock.ts";
 import { words } from "../time/format.ts";
@@ -33,7 +34,7 @@ export function Device({ params }: { params: Record<string, string> }) {
     const device = useDevice(id);
     const data = device.data;
     return (
-        <Page title={id} tabTitle={data ? `${words(data.held ? "held" : data.status)} · ${id}` : id} showsPast compares aside={data && <Badges device={data} />}>
+        <Page title={id} tabTitle={data ? `${words(data.held ? "held" : data.status)} · ${id}` : id} showsPast compares source={to`/devices/${id}`} aside={data && <Badges device={data} />}>
             <Shown of={device}>{shown => <Details device={shown} reload={device.reload} />}</Shown>
         </Page>
     );

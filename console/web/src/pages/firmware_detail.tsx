@@ -17,7 +17,7 @@ import { Copy } from "../parts/copy.tsx";
 import { Facts } from "../parts/facts.tsx";
 import { Empty, Shown } from "../parts/states.tsx";
 import { openTab, Tabs } from "../parts/tabs.tsx";
-import { href } from "../router/location.ts";
+import { href, to } from "../router/location.ts";
 import { at, isComparing } from "../time/clock.ts";
 import { bytes, count, words } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
@@ -53,7 +53,7 @@ export function FirmwareDetail({ params }: { params: Record<string, string> }) {
     }
     const name = data ? `${data.name} ${data.version}` : "Firmware";
     return (
-        <Page title={name} tabTitle={data && data.status !== "active" ? `${words(data.status)} · ${name}` : name} showsPast compares
+        <Page title={name} tabTitle={data && data.status !== "active" ? `${words(data.status)} · ${name}` : name} showsPast compares source={to`/firmware/${id}`}
             aside={data && <Badge state={data.status} />}>
             <Shown of={firmware}>
                 {shown => (

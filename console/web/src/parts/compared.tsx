@@ -40,13 +40,18 @@ export function Compared<T>({ aggregate, then, id, read, live, skipped }: Props<
 
 const COLUMNS: Column<Difference>[] = [
     { title: "What", cell: row => <span class="sentence-case">{row.name.split(".").map(words).join(" · ")}</span> },
-    { title: "Then", cell: row => <Value name={row.name} value={row.then} /> },
-    { title: "Now", cell: row => <span class="strong"><Value name={row.name} value={row.now} /></span> },
+    { title: "Before", cell: row => <Value name={row.name} value={row.then} /> },
+    { title: "After", cell: row => <span class="strong"><Value name={row.name} value={row.now} /></span> },
 ];
 
 function Rows({ found }: { found: Difference[] }) {
     if (found.length === 0) return <p class="notice ok"><span><span aria-hidden="true">✓ </span>Nothing has changed since then.</span></p>;
-    return <Table caption="Differences" columns={COLUMNS} rows={found} id={row => row.name} />;
+    return <DifferenceTable found={found} before="Then" after="Now" />;
+}
+
+export function DifferenceTable({ found, before, after }: { found: Difference[]; before: string; after: string }) {
+    const columns = COLUMNS.map(column => ({ ...column, title: column.title === "Before" ? before : column.title === "After" ? after : column.title }));
+    return <Table caption="Differences" columns={columns} rows={found} id={row => row.name} />;
 }
 
 function Value({ name, value }: { name: string; value: Difference["now"] }) {

@@ -12,6 +12,7 @@ const SENTENCES: Record<string, (event: Event) => string> = {
     "campaign.gate_passed": event => `The gate of wave ${number(event, "wave")} passed; the soak began`,
     "campaign.gate_closed": event => `The ${text(event, "gate")} gate of wave ${number(event, "wave")} closed: ${evidence(event)}`,
     "campaign.paused": event => `Paused${text(event, "cause") ? `, by ${text(event, "cause")}` : ""}`,
+    "campaign.adjusted": event => `Adjusted: ${Object.keys((event.changes ?? {}) as Event).map(words).join(", ")}`,
     "campaign.planned": () => "The plan was made",
     "campaign.planning_started": () => "Planning began",
     "campaign.finished": event => `Finished${text(event, "outcome") ? `: ${text(event, "outcome")}` : ""}`,
