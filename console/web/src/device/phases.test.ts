@@ -30,6 +30,9 @@ test("a deferred update waits for its next attempt", () => {
     const running = clocks({ phase: "deferred", reached_at: null, wait_until: "2026-12-06T12:00:00Z", not_before: "2026-11-29T12:05:00Z" });
     assert.equal(running.length, 2);
     assert.deepEqual(clocks({ phase: "confirmed", wait_until: "2026-12-06T12:00:00Z" }), []);
+    const working = clocks({ phase: "installing", reached_at: "2026-11-29T12:00:00Z", deadline_at: "2026-11-29T12:30:00Z", deadline_clock: "phase" });
+    assert.deepEqual(working.map(clock => clock.until), ["2026-11-29T12:30:00Z"]);
+    assert.deepEqual(clocks({ phase: "installing", reached_at: "x", deadline_at: "2026-11-29T12:30:00Z", deadline_clock: "wait" }), []);
 });
 
 test("the newest report that has the component proves its version", () => {

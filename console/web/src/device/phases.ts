@@ -89,11 +89,19 @@ export interface Clock {
     until: string;
 }
 
+/** What a clock of the service ends; the wait for the first answer has a time of its own. */
+const DEADLINES: Record<string, string> = {
+    work: "times out: no working time is left for all attempts",
+    phase: "times out if the device stays silent in this phase",
+};
+
 /** Clocks that run for an update: what happens when they end. */
-export function clocks(update: Pick<Update, "phase" | "reached_at" | "wait_until" | "not_before">): Clock[] {
+export function clocks(update: Pick<Update, "phase" | "reached_at" | "wait_until" | "not_before" | "deadline_at" | "deadline_clock">): Clock[] {
     if (hasEnded(update.phase)) return [];
     const running: Clock[] = [];
     if (update.not_before) running.push({ label: "next attempt", until: update.not_before });
     if (!update.reached_at && update.wait_until) running.push({ label: "expires without an answer of the device", until: update.wait_until });
+    const label = DEADLINES[update.deadline_clock ?? ""];
+    if (update.deadline_at && label) running.push({ label, until: update.deadline_at });
     return running;
 }
