@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { exportPath, facets, filterOf, inputTime, recordOf, request, typedTime, typesOf } from "./filter.ts";
+import { exportPath, filterOf, inputTime, recordOf, request, typedTime, typesOf } from "./filter.ts";
 
 test("the filter is what the URL has, without empty parameters", () => {
     assert.deepEqual(filterOf(new URLSearchParams("?actor= user:1 &type=&x=1&order=asc")), { actor: "user:1", order: "asc" });
@@ -24,10 +24,6 @@ test("a moment of the past leaves out later events", () => {
 test("the export has the same filter", () => {
     const path = exportPath({ actor: "user:a b", type: ["x.y", "z.w"] }, "csv");
     assert.equal(path, "/api/v1/audit/export?format=csv&actor=user%3Aa+b&type=x.y&type=z.w");
-});
-
-test("facets count values, the most first", () => {
-    assert.deepEqual(facets(["a", "b", "b", null], one => one), [["b", 2], ["a", 1]]);
 });
 
 test("times are typed in the zone that is shown", () => {

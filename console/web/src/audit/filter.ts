@@ -63,16 +63,6 @@ export function exportPath(wanted: Wanted, format: "csv" | "ndjson"): string {
     return `/api/v1/audit/export?${parameters}`;
 }
 
-/** How often each value occurs, the most first. */
-export function facets<T>(items: readonly T[], value: (item: T) => string | null | undefined): [value: string, count: number][] {
-    const found = new Map<string, number>();
-    for (const item of items) {
-        const one = value(item);
-        if (one) found.set(one, (found.get(one) ?? 0) + 1);
-    }
-    return [...found].sort(([a, x], [b, y]) => y - x || a.localeCompare(b));
-}
-
 /** A time as `datetime-local` writes it, in UTC or in the zone of the browser, whose offset is given in minutes. */
 export function inputTime(time: string | undefined, offset: number): string {
     return !time || Number.isNaN(Date.parse(time)) ? "" : localText(Date.parse(time), offset);

@@ -1,15 +1,10 @@
-/** Events that were found, as a table, with what occurs among them. */
+/** Events that were found, as a table. */
 import { shortPosition } from "../api/position.ts";
 import { sayEvent } from "../parts/event.ts";
 import { Table, type Column } from "../parts/table.tsx";
-import { href, path, query, setQuery } from "../router/location.ts";
-import { count } from "../time/format.ts";
+import { href, path, query } from "../router/location.ts";
 import { Time } from "../time/time.tsx";
-import { facets } from "./filter.ts";
 import { type Item, Subject } from "./subject.tsx";
-
-/** Most values of a facet that are shown. */
-const VALUES_MAX = 8;
 
 /** The address of this list with other parameters. */
 export function listHref(changes: Record<string, string | null>): string {
@@ -38,28 +33,5 @@ const COLUMNS: Column<Item>[] = [
 ];
 
 export function Records({ items }: { items: readonly Item[] }) {
-    return (
-        <>
-            <Facet title="Types on this page" values={facets(items, item => item.type)} parameter="type" />
-            <Facet title="Actors on this page" values={facets(items, item => item.actor)} parameter="actor" />
-            <Table caption="Events" columns={COLUMNS} rows={items} id={item => item.position} />
-        </>
-    );
-}
-
-function Facet({ title, values, parameter }: { title: string; values: [string, number][]; parameter: string }) {
-    const chosen = query.value.get(parameter);
-    if (values.length < 2 && !chosen) return null;
-    return (
-        <div class="chips" role="group" aria-label={title}>
-            <span class="muted small">{title}</span>
-            {values.slice(0, VALUES_MAX).map(([value, number]) => (
-                <button key={value} class="chip" aria-pressed={chosen === value}
-                    onClick={() => setQuery({ [parameter]: chosen === value ? null : value, cursor: null })}>
-                    {value} <span class="muted">{count(number)}</span>
-                </button>
-            ))}
-            {values.length > VALUES_MAX && <span class="muted small">and {values.length - VALUES_MAX} more</span>}
-        </div>
-    );
+    return <Table caption="Events" columns={COLUMNS} rows={items} id={item => item.position} />;
 }

@@ -4,6 +4,7 @@ import { minPosition, shortPosition } from "../api/position.ts";
 import { anything, useResource } from "../api/resource.ts";
 import { CausationTree } from "../audit/chain.tsx";
 import { exportPath, filterOf, recordOf, request } from "../audit/filter.ts";
+import { Facets } from "../audit/facets.tsx";
 import { listHref, Records } from "../audit/records.tsx";
 import { OneRecord } from "../audit/record.tsx";
 import { Search } from "../audit/search.tsx";
@@ -73,6 +74,7 @@ function Found() {
                                 <a class="button" download href={exportPath({ ...wanted, at_position: list.at_position }, "ndjson")}>Export NDJSON</a>
                             </div>
                         </div>
+                        <Facets wanted={wanted} />
                         {list.items.length > 0 ? <Records items={list.items} /> : <Nothing isFiltered={isFiltered} hasMore={Boolean(list.next_cursor)} />}
                         <Pager next={list.next_cursor} shown={list.items.length} />
                     </>
