@@ -9,18 +9,20 @@ export interface Filter {
     called?: Record<string, string>;
     /** What the filter is called by commands for all devices that match; null if they know no such filter. */
     target: "group" | "device_model" | "device_type" | "hardware_version" | "firmware_version" | "tags" | null;
+    /** Holding and releasing know it, too. */
+    isForHolds?: boolean;
 }
 
 export const FILTERS: readonly Filter[] = [
-    { name: "q", label: "Id or name begins with", target: null },
-    { name: "status", label: "Connection", values: ["online", "offline", "never_seen"], target: null },
+    { name: "q", label: "Id or name begins with", target: null, isForHolds: true },
+    { name: "status", label: "Connection", values: ["online", "offline", "never_seen"], target: null, isForHolds: true },
     { name: "firmware_version", label: "Firmware version", hint: "such as 2.1.0 or <2.0.0", target: "firmware_version" },
     { name: "device_model", label: "Model", target: "device_model" },
     { name: "device_type", label: "Type", target: "device_type" },
     { name: "hardware_version", label: "Hardware", target: "hardware_version" },
     { name: "group", label: "Group", target: "group" },
     { name: "tag", label: "Tags", hint: "site:berlin, floor:2", target: "tags" },
-    { name: "owner", label: "Owner", target: null },
+    { name: "owner", label: "Owner", target: null, isForHolds: true },
     { name: "sync_state", label: "Network server", values: ["pending", "synced", "failed", "not_applicable"], target: null },
     { name: "lorawan_dev_eui", label: "DevEUI", target: null },
     { name: "include", label: "Also show", values: ["deleted"], called: { deleted: "decommissioned devices" }, target: null },
@@ -50,14 +52,18 @@ export function listQuery(filters: Filters): Record<string, string | string[]> {
 
 export interface Target {
     group?: string;
+    q?: string;
+    status?: string;
+    owner?: string;
     target_filters?: Record<string, string | Record<string, string>>;
 }
 
-/** The same devices for a command, or the labels of the filters that commands don't know. */
-export function targetOf(filters: Filters): Target | string[] {
-    const unknown = FILTERS.filter(filter => filter.target === null && filters[filter.name]).map(filter => filter.label);
+/** The same devices for a command, to hold or release them or for another one; or the labels of the filters that it doesn't know. */
+export function targetOf(filters: Filters, isHold: boolean): Target | string[] {
+    const isKnown = (filter: Filter): boolean => filter.target !== null || (isHold && filter.isForHolds === true);
+    const unknown = FILTERS.filter(filter => filters[filter.name] && !isKnown(filter)).map(filter => filter.label);
     if (unknown.length > 0) return unknown;
-    const target: Target = {};
+    const target: Target = Object.fromEntries(FILTERS.filter(filter => filter.isForHolds && filters[filter.name]).map(filter => [filter.name, filters[filter.name]]));
     const wanted: Record<string, string | Record<string, string>> = {};
     for (const { name, target: called } of FILTERS) {
         const value = filters[name];

@@ -1,7 +1,7 @@
 /** The list of devices that match the filters, with what is selected in it. */
 import { useState } from "preact/hooks";
 import { api, body } from "../api/client.ts";
-import { minPosition } from "../api/position.ts";
+import { minPosition, shortPosition } from "../api/position.ts";
 import { ofKind, useResource } from "../api/resource.ts";
 import type { Device } from "../api/types.ts";
 import { Pager } from "../parts/pager.tsx";
@@ -51,7 +51,7 @@ export function DeviceList({ filters }: { filters: Filters }) {
                         <ColumnPicker />
                     </div>
                     {may("operator") && (
-                        <BulkBar filters={filters} selected={selected} onPage={list.items.map(row => row.device_id)} toggle={toggle}
+                        <BulkBar filters={filters} position={list.as_of?.position} selected={selected} onPage={list.items.map(row => row.device_id)} toggle={toggle}
                             clear={() => setSelected(new Set())} reload={devices.reload} />
                     )}
                     <Table caption="Devices" columns={shown} rows={list.items} id={row => row.device_id} />
@@ -74,6 +74,8 @@ function Count({ asked }: { asked: ReturnType<typeof listQuery> }) {
 
 interface BarProps {
     filters: Filters;
+    /** Of what the list shows. */
+    position: string | undefined;
     selected: ReadonlySet<string>;
     onPage: readonly string[];
     toggle: (ids: readonly string[], isOn: boolean) => void;
@@ -82,13 +84,20 @@ interface BarProps {
 }
 
 /** What is selected, also on other pages, and what can be done with it. */
-function BulkBar({ filters, selected, onPage, toggle, clear, reload }: BarProps) {
+function BulkBar({ filters, position, selected, onPage, toggle, clear, reload }: BarProps) {
     const [isAll, setAll] = useState(false);
     const [open, setOpen] = useState<Bulk | null>(null);
     const elsewhere = [...selected].filter(id => !onPage.includes(id)).length;
-    const target = targetOf(filters);
-    const isTargetable = !Array.isArray(target) && Object.keys(target).length > 0;
-    const chosen: Chosen | null = isAll ? (isTargetable ? { target } : null) : selected.size > 0 ? { ids: [...selected] } : null;
+    const chosenFor = (bulk: Bulk): Chosen | null => {
+        if (!isAll) return selected.size > 0 ? { ids: [...selected] } : null;
+        if (bulk === "add" || bulk === "remove") return null;
+        const target = targetOf(filters, bulk !== "update");
+        return Array.isArray(target) || Object.keys(target).length === 0 ? null : { target };
+    };
+    const unknown = targetOf(filters, false);
+    const isTargetable = Object.keys(filters).length > 0 && !Array.isArray(targetOf(filters, true));
+    const verbs = VERBS.filter(([bulk]) => chosenFor(bulk) !== null);
+    const chosen = open && chosenFor(open);
     const says = isAll ? "all that match the filters" : several(selected.size, "selected device");
     const isPageSelected = onPage.every(id => selected.has(id));
     return (
@@ -99,14 +108,14 @@ function BulkBar({ filters, selected, onPage, toggle, clear, reload }: BarProps)
                 {selected.size > 0 && !isAll && <button onClick={clear}>Clear</button>}
             </div>
             <p class="muted" role="status">
-                {isAll ? "All devices that match the filters, also on other pages."
+                {isAll ? `All devices that match the filters${position ? `, as of #${shortPosition(position)}` : ""}, also on other pages.`
                     : selected.size === 0 ? "No device is selected."
                     : `${several(selected.size, "device")} selected${elsewhere > 0 ? `, ${elsewhere} of them not on this page` : ""}.`}
-                {Array.isArray(target) && ` “All that match” can't be used with: ${target.join(", ")}.`}
+                {Array.isArray(unknown) && (isTargetable ? isAll && ` “Update” can't be used with: ${unknown.join(", ")}.` : ` “All that match” can't be used with: ${unknown.join(", ")}.`)}
             </p>
-            {chosen && (
+            {verbs.length > 0 && (
                 <div class="buttons" data-actions>
-                    {VERBS.filter(([bulk]) => "ids" in chosen || (bulk !== "add" && bulk !== "remove")).map(([bulk, label]) => (
+                    {verbs.map(([bulk, label]) => (
                         <button key={bulk} onClick={() => setOpen(bulk)}>{label}</button>
                     ))}
                 </div>
