@@ -8,6 +8,7 @@ import { Pager } from "../parts/pager.tsx";
 import { Empty, Shown } from "../parts/states.tsx";
 import { Table, type Column } from "../parts/table.tsx";
 import { href, query } from "../router/location.ts";
+import { at } from "../time/clock.ts";
 import { may } from "../session/session.ts";
 import { several } from "../time/format.ts";
 import type { Bulk, Chosen } from "./bulk_request.ts";
@@ -20,11 +21,13 @@ const PAGE_ROWS = 50;
 
 export function DeviceList({ filters }: { filters: Filters }) {
     const cursor = query.value.get("cursor") ?? undefined;
+    const moment = at.value;
     const asked = listQuery(filters);
     const key = JSON.stringify(filters);
     const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
-    const devices = useResource(`devices ${key} ${cursor}`, signal =>
-        body(api.GET("/devices", { signal, params: { query: { ...asked, cursor, limit: PAGE_ROWS, ...minPosition() } } })), ofKind("device", "group"));
+    const devices = useResource(`devices ${key} ${cursor} ${moment}`, signal =>
+        body(api.GET("/devices", { signal, params: { query: { ...asked, cursor, limit: PAGE_ROWS, ...(moment ? { at: moment } : minPosition()) } } })),
+        moment ? null : ofKind("device", "group"));
     const toggle = (ids: readonly string[], isOn: boolean): void => {
         setSelected(before => {
             const next = new Set(before);
@@ -39,18 +42,19 @@ export function DeviceList({ filters }: { filters: Filters }) {
                 onChange={event => toggle([row.device_id], event.currentTarget.checked)} />
         ),
     };
-    const shown = may("operator") ? [...columns(), pick] : columns();
+    const hasCommands = may("operator") && !moment;
+    const shown = hasCommands ? [...columns(), pick] : columns();
     return (
         <Shown of={devices}>
             {list => list.items.length === 0 ? (Object.keys(filters).length === 0 && !cursor ? <NoDevices /> :
-                <Empty title="No device fits"><a class="button" href={href("/devices")}>Remove all filters</a></Empty>
+                <Empty title={list.next_cursor ? "No device on this page fits: the next one looks further" : "No device fits"}><Pager next={list.next_cursor} shown={0} /><a class="button" href={href("/devices")}>Remove all filters</a></Empty>
             ) : (
                 <>
                     <div class="list-head">
-                        <Count key={key} asked={asked} />
+                        {moment ? <span /> : <Count key={key} asked={asked} />}
                         <ColumnPicker />
                     </div>
-                    {may("operator") && (
+                    {hasCommands && (
                         <BulkBar filters={filters} position={list.as_of?.position} selected={selected} onPage={list.items.map(row => row.device_id)} toggle={toggle}
                             clear={() => setSelected(new Set())} reload={devices.reload} />
                     )}

@@ -7,7 +7,7 @@ import { Badge } from "../parts/badge.tsx";
 import { Facts } from "../parts/facts.tsx";
 import { Shown } from "../parts/states.tsx";
 import { Table, type Column } from "../parts/table.tsx";
-import { count, duration, several, words } from "../time/format.ts";
+import { bytes, count, duration, several, words } from "../time/format.ts";
 import { sorted, stateOf, troubles } from "./parts.ts";
 
 /** Wait between two looks, in milliseconds. */
@@ -26,6 +26,21 @@ const MODELS: Column<Component>[] = [
     { title: "Behind", cell: row => (row.lag == null ? dash : row.lag === 0 ? "0" : several(row.lag, "position")), isNumber: true },
     { title: "Parked", cell: row => (row.parked ? <Badge state={several(row.parked, "aggregate")} tone="bad" /> : number(row.parked)), isNumber: true },
     DETAIL,
+];
+
+const PARKED: Column<NonNullable<Schemas["DetailedHealth"]["parked"]>[number]>[] = [
+    { title: "Aggregate", cell: row => <span class="strong">{row.aggregate}/{row.aggregate_id}</span> },
+    { title: "Read model", cell: row => row.projection },
+    { title: "Tenant", cell: row => row.tenant },
+    { title: "Records", cell: row => count(row.records), isNumber: true },
+    { title: "Positions", cell: row => `${row.first_position} to ${row.last_position}`, isNumber: true },
+    { title: "Why", cell: row => <span class="error">{row.error}</span> },
+];
+const STREAMS: Column<NonNullable<Schemas["DetailedHealth"]["streams"]>[number]>[] = [
+    { title: "Stream", cell: row => <span class="strong">{row.name}</span> },
+    { title: "Messages", cell: row => count(row.messages), isNumber: true },
+    { title: "Size", cell: row => (row.max_bytes && row.max_bytes > 0 ? `${bytes(row.bytes)} of ${bytes(row.max_bytes)}` : bytes(row.bytes)), isNumber: true },
+    { title: "Sequences", cell: row => `${count(row.first_sequence)} to ${count(row.last_sequence)}`, isNumber: true },
 ];
 
 /** Reads again and again while the page is seen, because no live message tells of these. */
@@ -91,6 +106,18 @@ function Components({ health }: { health: Schemas["DetailedHealth"] }) {
                 <h2 id="others">Dependencies and links</h2>
                 <Table caption="Dependencies and links" columns={[NAME, STATE, DETAIL]} rows={others} id={row => row.name} />
             </section>
+            {health.parked && health.parked.length > 0 && (
+                <section class="stack" aria-labelledby="parked">
+                    <h2 id="parked">Parked aggregates</h2>
+                    <Table caption="Parked aggregates" columns={PARKED} rows={health.parked} id={row => `${row.projection} ${row.tenant} ${row.aggregate} ${row.aggregate_id}`} />
+                </section>
+            )}
+            {health.streams && health.streams.length > 0 && (
+                <section class="stack" aria-labelledby="streams">
+                    <h2 id="streams">Streams</h2>
+                    <Table caption="Streams" columns={STREAMS} rows={health.streams} id={row => row.name} />
+                </section>
+            )}
             <section class="stack" aria-labelledby="managers">
                 <h2 id="managers">Process managers</h2>
                 <Table caption="Process managers" columns={[NAME, STATE, DETAIL]} rows={managers} id={row => row.name} />

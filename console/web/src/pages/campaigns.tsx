@@ -15,6 +15,7 @@ import { Pager } from "../parts/pager.tsx";
 import { Empty, Shown } from "../parts/states.tsx";
 import { Table, type Column } from "../parts/table.tsx";
 import { href, query, setQuery, to } from "../router/location.ts";
+import { at } from "../time/clock.ts";
 import { count, percent, words } from "../time/format.ts";
 import { Time } from "../time/time.tsx";
 
@@ -32,9 +33,10 @@ function options(values: readonly string[]) {
 export function Campaigns() {
     const parameters = query.value;
     const [status, strategy, cursor, firmware] = ["status", "strategy", "cursor", "firmware"].map(name => parameters.get(name) ?? undefined);
-    const campaigns = useResource(`campaigns ${status} ${strategy} ${firmware} ${cursor}`, signal =>
-        body(api.GET("/campaigns", { signal, params: { query: { status, strategy, firmware, cursor, limit: PAGE_ROWS, ...minPosition() } } })),
-        ofKind("campaign"));
+    const moment = at.value;
+    const campaigns = useResource(`campaigns ${status} ${strategy} ${firmware} ${cursor} ${moment}`, signal =>
+        body(api.GET("/campaigns", { signal, params: { query: { status, strategy, firmware, cursor, limit: PAGE_ROWS, ...(moment ? { at: moment } : minPosition()) } } })),
+        moment ? null : ofKind("campaign"));
     const firmwares = useFirmwareNames(campaigns.data?.items.map(one => one.firmware_id) ?? []);
     const columns: Column<Campaign>[] = [
         { title: "Campaign", cell: row => <a class="strong" href={href(to`/campaigns/${row.campaign_id}`)}>{row.name ?? row.campaign_id}</a> },
@@ -42,12 +44,13 @@ export function Campaigns() {
         { title: "Firmware", cell: row => <a href={href(to`/firmware/${row.firmware_id}`)}>{firmwares[row.firmware_id] ?? row.firmware_id.slice(0, 8)}</a> },
         { title: "Strategy", cell: row => words(row.deployment_strategy) },
         { title: "Wave", cell: row => (row.wave > 0 ? `${row.wave} of ${row.plan ? ((row.plan as { waves?: unknown[] }).waves ?? row.waves).length : row.waves.length}` : "–"), isNumber: true },
-        { title: "Progress", cell: row => <Progress campaign={row} /> },
+        // Numbers are known of now only.
+        ...(moment ? [] : [{ title: "Progress", cell: (row: Campaign) => <Progress campaign={row} /> }]),
         { title: "By", cell: row => row.created_by ?? "–" },
         { title: "Started", cell: row => <Time at={row.started_at} relative /> },
     ];
     return (
-        <Page title="Campaigns" aside={<a class="button primary" href={href("/campaigns/new")}>New campaign</a>}>
+        <Page title="Campaigns" showsPast aside={<a class="button primary" href={href("/campaigns/new")}>New campaign</a>}>
             <div class="filters">
                 <Select label="State" value={status ?? ""} options={options(STATES)} onChange={value => setQuery({ status: value, cursor: null })} />
                 <Select label="Strategy" value={strategy ?? ""} options={options(STRATEGIES)} onChange={value => setQuery({ strategy: value, cursor: null })} />
@@ -55,7 +58,8 @@ export function Campaigns() {
             </div>
             <Shown of={campaigns}>
                 {list => list.items.length === 0 ? (
-                    <Empty title={status || strategy || firmware ? "No campaign fits" : "No campaign yet"}>
+                    <Empty title={status || strategy || firmware ? "No campaign fits" : moment ? "There was no campaign then" : "No campaign yet"}>
+                        <Pager next={list.next_cursor} shown={0} />
                         <a class="button" href={href("/campaigns/new")}>New campaign</a>
                     </Empty>
                 ) : (

@@ -10,6 +10,7 @@ import { Register } from "../device/register.tsx";
 import { Page } from "../layout/page.tsx";
 import { openTab, Tabs } from "../parts/tabs.tsx";
 import { query } from "../router/location.ts";
+import { at } from "../time/clock.ts";
 import { may } from "../session/session.ts";
 
 const TABS = ["Devices", "Updates"];
@@ -19,7 +20,7 @@ export function Devices(_: { params: Record<string, string> }) {
     const tab = openTab(TABS);
     const filters = filtersOf(query.value);
     return (
-        <Page title="Devices" aside={may("operator") && <button onClick={() => setOpen(true)}>Register a device</button>}>
+        <Page title="Devices" showsPast={tab === "Devices"} aside={may("operator") && !at.value && <button onClick={() => setOpen(true)}>Register a device</button>}>
             <Tabs tabs={TABS} label="Devices and updates" />
             {tab === "Updates" ? <FleetUpdates /> : (
                 <>
@@ -27,7 +28,7 @@ export function Devices(_: { params: Record<string, string> }) {
                         <Search value={filters.q ?? ""} />
                         <FilterBar filters={filters} />
                     </div>
-                    {isAsked(filters) ? <DeviceList filters={filters} /> : <><SavedFilters /><Fleet /></>}
+                    {isAsked(filters) || at.value ? <DeviceList filters={filters} /> : <><SavedFilters /><Fleet /></>}
                 </>
             )}
             {isOpen && <Register onClose={() => setOpen(false)} />}

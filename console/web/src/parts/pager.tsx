@@ -4,7 +4,7 @@ import { href, path, query } from "../router/location.ts";
 export function Pager({ next, shown }: { next: string | null | undefined; shown: number }) {
     const parameters = Object.fromEntries(query.value);
     const isFirst = !query.value.get("cursor");
-    if (isFirst && !next) return <p class="muted small">{shown === 1 ? "1 row" : `${shown} rows`}</p>;
+    if (isFirst && !next) return shown === 0 ? null : <p class="muted small">{shown === 1 ? "1 row" : `${shown} rows`}</p>;
     return (
         <nav class="pager" aria-label="Pages">
             {!isFirst && <a class="button" href={href(path.value, { ...parameters, cursor: null })}>First page</a>}
