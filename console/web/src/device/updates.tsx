@@ -35,7 +35,7 @@ export function Updates({ id, events, live }: { id: string; events: readonly His
         <div class="stack">
             {chosen && <One id={id} ordinal={chosen} events={events} isShown={chosen === String(live)} />}
             <Shown of={updates}>
-                {list => list.items.length === 0 ? <Empty title="The device has had no update" /> : (
+                {list => list.items.length === 0 ? <Empty title="The device has had no update"><pre class="cli">waybill device update {id} --firmware FIRMWARE</pre></Empty> : (
                     <>
                         <Table caption="Updates" columns={columns} rows={list.items} id={row => row.update_id} />
                         <Pager next={list.next_cursor} shown={list.items.length} />

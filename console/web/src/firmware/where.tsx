@@ -20,6 +20,9 @@ const POINTS = 13;
 const LINES_MAX = 5;
 /** How often the chart of now moves, in milliseconds. */
 const STEP_MS = 300_000;
+/** Days after the upload whose share is named. */
+const REACH_DAYS = [1, 7, 30];
+const DAY_MS = 86_400_000;
 const HOUR = 3_600;
 const SPANS = [
     { value: "1h", label: "1 hour", seconds: HOUR },
@@ -62,6 +65,7 @@ export function Where({ firmware }: { firmware: Firmware }) {
                     );
                 }}
             </Shown>
+            <Reach firmware={firmware} own={own} />
             <OverTime firmware={firmware} own={own} />
         </div>
     );
@@ -87,6 +91,30 @@ function Changes({ firmware, own, found }: { firmware: Firmware; own: string; fo
     return <Table caption={`Versions of ${firmware.device_model}, then and now`} columns={columns} rows={found} id={row => row.version} />;
 }
 
+/** How far it had come some days after its upload. */
+function Reach({ firmware, own }: { firmware: Firmware; own: string }) {
+    const until = at.value === null ? Date.now() : Date.parse(at.value);
+    const begin = Date.parse(firmware.created_at ?? "");
+    const days = REACH_DAYS.filter(one => begin + one * DAY_MS <= until);
+    const reached = useResource(days.length === 0 ? null : `reach ${firmware.firmware_id} ${days}`, signal => Promise.all(days.map(async day => {
+        const found = await sharesAt(firmware, begin + day * DAY_MS, signal);
+        return { day, part: found.find(share => share.version === own)?.devices ?? 0, whole: found.reduce((all, share) => all + share.devices, 0) };
+    })));
+    if (!reached.data) return null;
+    return (
+        <p>
+            After its upload it ran on {reached.data.map(({ day, part, whole }, n) => (
+                <>{n > 0 && ", "}<span class="strong">{percent(part, whole)}</span> of the devices within {several(day, "day")}</>
+            ))}.
+        </p>
+    );
+}
+
+async function sharesAt({ component, device_model }: Firmware, time: number, signal: AbortSignal): Promise<Share[]> {
+    const query = { component, group_by: "device_model", at: new Date(time).toISOString() };
+    return shares((await body(api.GET("/stats/versions", { signal, params: { query } }))).items, device_model);
+}
+
 function Shares({ firmware, own, found, whole }: { firmware: Firmware; own: string; found: Share[]; whole: number }) {
     const columns: Column<Share>[] = [
         versionOf(firmware, own),
@@ -106,11 +134,7 @@ function OverTime({ firmware, own }: { firmware: Firmware; own: string }) {
     const seconds = moment === null || !isComparing.value ? span.seconds : Math.max(0, end - moment) / 1_000;
     const points = useResource(`versions-over ${firmware.component} ${firmware.device_model} ${seconds} ${end}`, async signal => {
         const times = [...new Set(momentsUntil(end, seconds, POINTS).map(time => Math.min(time, Date.now())))];
-        const found = await Promise.all(times.map(async time => {
-            const query = { component: firmware.component, group_by: "device_model", at: new Date(time).toISOString() };
-            return shares((await body(api.GET("/stats/versions", { signal, params: { query } }))).items, firmware.device_model);
-        }));
-        return { times, found };
+        return { times, found: await Promise.all(times.map(time => sharesAt(firmware, time, signal))) };
     });
     return (
         <section class="card stack" aria-labelledby="over-time">
