@@ -104,7 +104,7 @@ function Reach({ firmware, own }: { firmware: Firmware; own: string }) {
     return (
         <p>
             After its upload it ran on {reached.data.map(({ day, part, whole }, n) => (
-                <>{n > 0 && ", "}<span class="strong">{percent(part, whole)}</span> of the devices within {several(day, "day")}</>
+                <>{n > 0 && ", "}<span class="strong">{percent(part, whole)}</span>{n === 0 && " of the devices"} within {several(day, "day")}</>
             ))}.
         </p>
     );
