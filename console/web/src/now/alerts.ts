@@ -12,7 +12,7 @@ import { several } from "../time/format.ts";
 /** Most withdrawn firmware that is looked at. */
 const WITHDRAWN_MAX = 20;
 /** Wait between two looks at the parts of the service, in milliseconds. */
-const LOOK_MS = 10_000;
+const LOOK_MS = 30_000;
 
 export interface Alert {
     says: string;
