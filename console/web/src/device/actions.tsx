@@ -57,19 +57,21 @@ function UpdateForm({ device, onClose, onTaken }: FormProps) {
     const [firmware, setFirmware] = useState("");
     const [isDown, setDown] = useState(false);
     const [isForced, setForced] = useState(false);
+    const [isFirst, setFirst] = useState(false);
     const id = device.device_id;
     return (
         <Ask title={`Update ${id}`} verb="Update" onClose={onClose} onTaken={reply => onTaken(reply.position)}
             cli={firmware ? `waybill device update ${id} --firmware ${firmware}` : undefined}
             request={() => (firmware ? {
                 method: "POST", path: `${to`/devices/${id}`}/update`,
-                body: { firmware_id: firmware, ...(isDown ? { allow_downgrade: true } : {}), ...(isForced ? { force_update: true } : {}) },
+                body: { firmware_id: firmware, ...(isDown ? { allow_downgrade: true } : {}), ...(isForced ? { force_update: true } : {}), ...(isFirst ? { priority: "high" } : {}) },
             } : null)}>
             {errors => (
                 <>
                     <FirmwareSelect value={firmware} onChange={setFirmware} model={device.device_model} error={errors.firmware_id} />
                     <Check label="Also if it is older than what runs" checked={isDown} onChange={setDown} />
                     <Check label="Also if it runs already" checked={isForced} onChange={setForced} />
+                    <Check label="With high priority: somebody waits for it" checked={isFirst} onChange={setFirst} />
                     <p class="muted">Only this device. It waits up to 7 days for the device's answer.</p>
                 </>
             )}
