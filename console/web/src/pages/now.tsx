@@ -56,7 +56,6 @@ export function Now() {
             )}
             <section class="stack" aria-labelledby="needs">
                 <h2 id="needs">Needs you</h2>
-                {alerts.length > 0 && <ul class="needs">{alerts.map(one => <Warning key={one.says} {...one} />)}</ul>}
                 <Shown of={campaigns}>
                     {({ hasMore }) => (
                         <>
@@ -73,6 +72,7 @@ export function Now() {
                         </>
                     )}
                 </Shown>
+                {alerts.length > 0 && <ul class="needs">{alerts.map(one => <Warning key={one.says} {...one} />)}</ul>}
             </section>
             <section class="stack" aria-labelledby="under-way">
                 <h2 id="under-way">Under way</h2>
