@@ -1,5 +1,6 @@
 /** The public API, typed by its description. A reply that is no success becomes a thrown problem. */
 import type { Client } from "openapi-fetch";
+import { address, type Parameters } from "./address.ts";
 import { Problem, problemOf, unreachable } from "./problem.ts";
 import type { Paths } from "./types.ts";
 
@@ -13,22 +14,9 @@ export function onSignedOut(listener: () => void): void {
     signedOut.add(listener);
 }
 
-interface Options {
-    /** In front of the path; `/api/v1` if nothing is said. */
-    baseUrl?: string;
-    params?: { path?: Record<string, string | number>; query?: Record<string, unknown> };
+interface Options extends Parameters {
     body?: unknown;
     signal?: AbortSignal;
-}
-
-/** The address of a request: a list gives a parameter for each of its values, what is missing gives none. */
-function address(path: string, { baseUrl = "/api/v1", params = {} }: Options): string {
-    const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String(params.path?.[name] ?? "")));
-    const query = new URLSearchParams();
-    for (const [name, value] of Object.entries(params.query ?? {})) {
-        for (const one of Array.isArray(value) ? value : [value]) if (one !== undefined && one !== null) query.append(name, String(one));
-    }
-    return `${baseUrl.replace(/\/$/, "")}${filled}${query.size > 0 ? `?${query}` : ""}`;
 }
 
 /** A reply, or the problem that there is none. */
