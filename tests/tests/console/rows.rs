@@ -10,13 +10,14 @@ use crate::world::devices;
 const TENANT: &str = "small";
 
 /// Pages, and what each says when there is nothing to show.
-const WITHOUT_ROWS: [(&str, &str); 20] = [
+const WITHOUT_ROWS: [(&str, &str); 21] = [
     ("/", "No campaign is under way"),
     ("/campaigns", "No campaign yet"),
     ("/campaigns/new", "New campaign"),
     ("/devices", "There is no device yet"),
     ("/devices?all=yes", "There is no device yet"),
     ("/devices?tab=Updates", "No device has been updated yet"),
+    ("/devices?tab=Versions", "No device has said which firmware it runs"),
     ("/firmware", "No firmware yet"),
     ("/firmware/upload", "Upload"),
     // The tenant itself.

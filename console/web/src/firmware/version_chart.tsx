@@ -7,10 +7,10 @@ import type { Series } from "./versions.ts";
 /** How the lines are dashed, in words: never colour alone. */
 const DASHES = ["solid", "dashed", "dotted", "dash and dot", "short dashes"];
 
-export function VersionChart({ times, lines, own }: { times: readonly number[]; lines: readonly Series[]; own: string }) {
+export function VersionChart({ times, lines, own }: { times: readonly number[]; lines: readonly Series[]; own?: string }) {
     return (
         <>
-            <Lines label={`Devices by version over time; ${own} is this firmware`} times={times} fromZero lines={lines.map(line => ({ name: line.version, values: line.values }))} />
+            <Lines label={`Devices by version over time${own ? `; ${own} is this firmware` : ""}`} times={times} fromZero lines={lines.map(line => ({ name: line.version, values: line.values }))} />
             <ul class="legend" aria-label="Lines">
                 {lines.map((line, n) => (
                     <li key={line.version}>
