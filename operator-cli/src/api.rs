@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::failure::{Failure, Result};
 use crate::fields::{file_text, input, pair, value};
+use crate::filter::Input;
 use crate::flags;
 use crate::http::{self, Client, Request, new_key, query};
 use crate::out;
@@ -26,6 +27,7 @@ pub(crate) fn command() -> Command {
 
 pub(crate) async fn run(matches: &ArgMatches, client: &Client) -> Result<()> {
     let text = |id: &str| matches.get_one::<String>(id).cloned();
+    let format = Format::of(matches);
     let method = text("method").unwrap_or_default().to_ascii_uppercase();
     if !["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&method.as_str()) {
         return Err(Failure::usage(format!("{method} is no method of the API")));
@@ -46,7 +48,10 @@ pub(crate) async fn run(matches: &ArgMatches, client: &Client) -> Result<()> {
         if !is_get {
             return Err(Failure::usage("--paginate is for GET"));
         }
-        return pages(Format::of(matches), client, &request).await;
+        return pages(format, client, &request).await;
+    }
+    if let Some(filter) = format.filter() {
+        return filter.print(vec![Input::of_body(&client.send(&request).await?.body)?]);
     }
     let mut response = client.open(&request).await?;
     let (mut pieces, mut last) = (out::Pieces::default(), b'\n');
@@ -57,18 +62,22 @@ pub(crate) async fn run(matches: &ArgMatches, client: &Client) -> Result<()> {
     if last == b'\n' { Ok(()) } else { out::raw(b"\n") }
 }
 
-async fn pages(format: Format, client: &Client, request: &Request) -> Result<()> {
+async fn pages(format: Format<'_>, client: &Client, request: &Request) -> Result<()> {
     let mut kept = Vec::new();
-    let is_lines = format == Format::Ndjson;
-    each_page(client, request, Some(usize::MAX), !is_lines, |items| {
-        if is_lines {
-            return items.iter().try_for_each(|item| out::line(one_line(item)?));
+    each_page(client, request, Some(usize::MAX), !format.is_lines(), |items| {
+        match format {
+            Format::Ndjson => return items.iter().try_for_each(|item| out::line(one_line(item)?)),
+            Format::FilteredLines(filter) => return filter.print(items.into_iter().map(Input::One).collect()),
+            _ => kept.extend(items),
         }
-        kept.extend(items);
         Ok(())
     })
     .await?;
-    if is_lines { Ok(()) } else { out::line(array(&kept)) }
+    match format {
+        Format::Filtered(filter) => filter.print(vec![Input::List(kept)]),
+        _ if format.is_lines() => Ok(()),
+        _ => out::line(array(&kept)),
+    }
 }
 
 fn body(file: Option<&str>, given: &[&String]) -> Result<Value> {

@@ -93,7 +93,7 @@ async fn make(client: &Client, change: &Change) -> Result<()> {
     ))
 }
 
-fn print(format: Format, changes: &[Change]) -> Result<()> {
+fn print(format: Format<'_>, changes: &[Change]) -> Result<()> {
     if format.is_table() {
         if changes.is_empty() {
             out::note("nothing differs");

@@ -10,7 +10,7 @@ use crate::failure::Result;
 use crate::flags;
 use crate::http::Client;
 use crate::out;
-use crate::output::{Format, cell, printable};
+use crate::output::{self, Format, cell, printable};
 use crate::sse::Stream;
 
 /// Parameters of the stream.
@@ -52,10 +52,14 @@ pub(crate) async fn run(matches: &ArgMatches, client: &Client) -> Result<()> {
     }
 }
 
-fn print(format: Format, message: &Value) -> Result<()> {
+fn print(format: Format<'_>, message: &Value) -> Result<()> {
     let kind = message["type"].as_str().unwrap_or_default();
     if !format.is_table() {
-        return if kind == "heartbeat" { Ok(()) } else { out::line(message) };
+        return match format.filter() {
+            _ if kind == "heartbeat" => Ok(()),
+            Some(_) => output::made(format, message),
+            None => out::line(message),
+        };
     }
     match kind {
         "changes" => message["changes"].as_array().into_iter().flatten().try_for_each(|change| {

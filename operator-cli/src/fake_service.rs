@@ -4,17 +4,23 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// Body of all answers.
+/// Body of answers that have no other.
 pub(crate) const BODY: &str = "{}";
 
 /// A service that gives these answers, one for each connection: a status and its reason, and further lines of the head. Returns its address,
 /// and what it was sent.
 pub(crate) async fn start(answers: &[&str]) -> (String, JoinHandle<Vec<String>>) {
+    let answers: Vec<(&str, &str)> = answers.iter().map(|head| (*head, BODY)).collect();
+    start_with(&answers).await
+}
+
+/// The same with bodies of the answers.
+pub(crate) async fn start_with(answers: &[(&str, &str)]) -> (String, JoinHandle<Vec<String>>) {
     let answers: Vec<String> = answers
         .iter()
-        .map(|answer| {
-            let length = BODY.len();
-            format!("HTTP/1.1 {answer}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{BODY}")
+        .map(|(head, body)| {
+            let length = body.len();
+            format!("HTTP/1.1 {head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
         })
         .collect();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use clap::{Arg, ArgAction, Command, value_parser};
 
 use crate::description::{Base, Description, Endpoint, Field, Kind};
+use crate::filter;
 use crate::operations::{Operation, Shows};
 
 /// Parameters that the command line has flags of its own for.
@@ -41,6 +42,10 @@ pub(crate) fn common(command: Command) -> Command {
                 .value_parser(["table", "wide", "json", "ndjson", "yaml", "name"]),
         )
         .arg(flag("json", "The same as --output json").conflicts_with("output"))
+        .arg(
+            text("jq", "FILTER", "Print what this jq filter makes of the JSON; with -o ndjson, of each item")
+                .value_parser(filter::parse),
+        )
         .arg(flag("no-input", "Ask nothing: what needs an answer fails"))
 }
 
@@ -67,7 +72,7 @@ struct Taken(BTreeSet<String>);
 
 impl Taken {
     fn new() -> Self {
-        let own = ["context", "url", "tenant", "output", "json", "no-input", "yes", "file", "field", "help"];
+        let own = ["context", "url", "tenant", "output", "json", "jq", "no-input", "yes", "file", "field", "help"];
         let limits = ["limit", "at", "wait-position", "log-level", "log-format"];
         Self(own.into_iter().chain(limits).map(str::to_owned).collect())
     }

@@ -7,6 +7,7 @@
 
 mod api;
 mod apply;
+mod completion;
 mod config;
 mod confirm;
 mod contexts;
@@ -19,14 +20,17 @@ mod failure;
 #[cfg(test)]
 mod fake_service;
 mod fields;
+mod filter;
 mod firmware_files;
 mod flags;
 mod http;
+mod man;
 mod operations;
 mod out;
 mod output;
 mod payload;
 mod plain;
+mod search;
 mod sse;
 mod target;
 #[cfg(test)]
@@ -35,8 +39,9 @@ mod upload;
 mod watch;
 mod why;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
-use clap_complete::Shell;
+use std::sync::Arc;
+
+use clap::{Arg, ArgMatches, Command};
 
 use description::Description;
 pub use exit::Exit;
@@ -50,16 +55,30 @@ use target::Target;
 /// Where the binary's other commands stand in the help.
 const AFTER_NOUNS: usize = 500;
 /// Commands that are no noun.
-const ALONE: [&str; 9] = ["why", "events", "api", "login", "logout", "context", "diff", "apply", "doctor"];
+const ALONE: [&str; 13] = [
+    "search",
+    "why",
+    "events",
+    "api",
+    "login",
+    "logout",
+    "context",
+    "diff",
+    "apply",
+    "doctor",
+    "completion",
+    "complete",
+    "man",
+];
 
 /// All commands of operators.
 pub struct Operators {
-    description: Description,
+    description: Arc<Description>,
 }
 
 impl Default for Operators {
     fn default() -> Self {
-        Self { description: Description::read() }
+        Self { description: Arc::new(Description::read()) }
     }
 }
 
@@ -81,8 +100,9 @@ impl Operators {
             };
         }
         let [diff, apply] = apply::commands();
-        let shell = Arg::new("shell").required(true).value_parser(value_parser!(Shell)).value_name("SHELL");
+        let [completion, complete] = completion::commands();
         command.subcommands([
+            search::command(),
             why::command(),
             events::command(),
             api::command(),
@@ -92,16 +112,15 @@ impl Operators {
             diff,
             apply,
             doctor::command(),
-            Command::new("completion")
-                .about("Print a completion script of a shell")
-                .arg(shell.help("bash, zsh, fish, …")),
+            completion,
+            complete,
+            man::command(),
         ])
     }
 
     /// Whether a command line is one of operators.
     pub fn has(&self, matches: &ArgMatches) -> bool {
         match matches.subcommand() {
-            Some(("completion", _)) => true,
             Some((name, _)) if ALONE.contains(&name) => true,
             Some((noun, matches)) => matches.subcommand_name().is_some_and(|verb| is_verb(noun, verb)),
             None => false,
@@ -121,15 +140,13 @@ impl Operators {
         }
     }
 
-    async fn dispatch(&self, matches: &ArgMatches, mut whole: Command) -> Result<Exit> {
+    async fn dispatch(&self, matches: &ArgMatches, whole: Command) -> Result<Exit> {
         let Some((name, matches)) = matches.subcommand() else { return Err(Failure::usage("name a command")) };
+        output::check(leaf(matches))?;
         match name {
-            "completion" => {
-                let Some(shell) = matches.get_one::<Shell>("shell") else { return Ok(Exit::Usage) };
-                let mut script = Vec::new();
-                clap_complete::generate(*shell, &mut whole, "waybill", &mut script);
-                out::raw(&script).map(|()| Exit::Done)
-            }
+            "completion" => completion::script(matches, whole),
+            "complete" => completion::candidates(matches, whole, Arc::clone(&self.description)),
+            "man" => man::run(matches, whole).map(|()| Exit::Done),
             "doctor" => doctor::run(matches).await,
             "login" => contexts::login(matches).await.map(|()| Exit::Done),
             "logout" => contexts::logout(matches).map(|()| Exit::Done),
@@ -149,6 +166,7 @@ impl Operators {
             ("firmware", "download") => firmware_files::download(matches, client).await,
             ("firmware", "verify") => firmware_files::verify(matches, client).await,
             ("firmware", "where") => firmware_files::devices(matches, client).await,
+            ("search", _) => search::run(matches, client).await,
             ("why", _) => why::run(matches, client).await,
             ("events", _) => events::run(matches, client).await,
             ("api", _) => api::run(matches, client).await,
@@ -181,6 +199,14 @@ impl Operators {
         verbs.extend(own_verbs(noun));
         verbs
     }
+}
+
+/// The arguments of the verb.
+fn leaf(mut matches: &ArgMatches) -> &ArgMatches {
+    while let Some((_, of_verb)) = matches.subcommand() {
+        matches = of_verb;
+    }
+    matches
 }
 
 /// Verbs that are no single operation.

@@ -106,6 +106,10 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Operation> {
     [devices::OPERATIONS, fleet::OPERATIONS, campaigns::OPERATIONS, access::OPERATIONS].into_iter().flatten()
 }
 
+/// What `waybill search` prints.
+pub(crate) const SEARCH: &Operation =
+    &Operation::new("search", "TEXT", "search").list("id", &["kind", "id", "name", "detail"]).wide(&["matched"]);
+
 /// Operations without a verb, and why.
 #[cfg(test)]
 pub(crate) const EXEMPT: &[(&str, &str)] = &[

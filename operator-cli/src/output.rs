@@ -8,14 +8,15 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::failure::{Failure, Result};
+use crate::filter::{Filter, Input};
 use crate::operations::{Operation, Shows};
 use crate::out;
 
 pub(crate) use table::{Table, cell, printable};
 
 /// A format of answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+#[derive(Clone, Copy)]
+pub(crate) enum Format<'a> {
     /// For people on a terminal; tab-separated in a pipe.
     Table,
     /// The same with more columns.
@@ -27,14 +28,22 @@ pub(crate) enum Format {
     Yaml,
     /// Ids.
     Name,
+    /// What a filter makes of `Json`.
+    Filtered(&'a Filter),
+    /// What a filter makes of each item of `Ndjson`.
+    FilteredLines(&'a Filter),
 }
 
-impl Format {
-    pub(crate) fn of(matches: &ArgMatches) -> Self {
+impl<'a> Format<'a> {
+    pub(crate) fn of(matches: &'a ArgMatches) -> Self {
+        let output = matches.get_one::<String>("output").map(String::as_str);
+        if let Some(filter) = matches.get_one::<Filter>("jq") {
+            return if output == Some("ndjson") { Self::FilteredLines(filter) } else { Self::Filtered(filter) };
+        }
         if matches.get_flag("json") {
             return Self::Json;
         }
-        match matches.get_one::<String>("output").map(String::as_str) {
+        match output {
             Some("wide") => Self::Wide,
             Some("json") => Self::Json,
             Some("ndjson") => Self::Ndjson,
@@ -47,12 +56,38 @@ impl Format {
     pub(crate) fn is_table(self) -> bool {
         matches!(self, Self::Table | Self::Wide)
     }
+
+    /// Whether each item is printed for itself.
+    pub(crate) fn is_lines(self) -> bool {
+        matches!(self, Self::Ndjson | Self::FilteredLines(_))
+    }
+
+    /// The filter of `--jq`.
+    pub(crate) fn filter(self) -> Option<&'a Filter> {
+        match self {
+            Self::Filtered(filter) | Self::FilteredLines(filter) => Some(filter),
+            _ => None,
+        }
+    }
+}
+
+/// A filter reads JSON, so it goes with no other format.
+pub(crate) fn check(matches: &ArgMatches) -> Result<()> {
+    let has_filter = matches.try_get_one::<Filter>("jq").is_ok_and(|filter| filter.is_some());
+    let output = matches.try_get_one::<String>("output").ok().flatten().map_or("json", String::as_str);
+    if has_filter && !["json", "ndjson"].contains(&output) {
+        return Err(Failure::usage(format!("--jq filters JSON: it goes with -o json or ndjson, not with {output}")));
+    }
+    Ok(())
 }
 
 /// Prints one object.
-pub(crate) fn one(format: Format, operation: &Operation, body: &[u8]) -> Result<()> {
+pub(crate) fn one(format: Format<'_>, operation: &Operation, body: &[u8]) -> Result<()> {
     if body.is_empty() {
         return Ok(());
+    }
+    if let Some(filter) = format.filter() {
+        return filter.print(vec![Input::of_body(body)?]);
     }
     let text = std::str::from_utf8(body).map_err(|_| Failure::here("the answer is no text"))?;
     match format {
@@ -61,7 +96,7 @@ pub(crate) fn one(format: Format, operation: &Operation, body: &[u8]) -> Result<
     }
 }
 
-fn one_of(format: Format, operation: &Operation, text: &str) -> Result<()> {
+fn one_of(format: Format<'_>, operation: &Operation, text: &str) -> Result<()> {
     let value = parsed(text)?;
     match format {
         // A line has one value: line feeds are only between tokens.
@@ -106,23 +141,23 @@ fn answer(value: &Value) -> Result<()> {
 
 /// Items of a list as they came, printed page by page or together.
 pub(crate) struct Items<'a> {
-    format: Format,
+    format: Format<'a>,
     operation: &'a Operation,
     kept: Vec<Box<RawValue>>,
     table: Table,
 }
 
 impl<'a> Items<'a> {
-    pub(crate) fn new(format: Format, operation: &'a Operation) -> Self {
+    pub(crate) fn new(format: Format<'a>, operation: &'a Operation) -> Self {
         Self { format, operation, kept: Vec::new(), table: Table::of(operation, format) }
     }
 
     /// Whether all items are kept in memory until the last page.
     pub(crate) fn is_kept(&self) -> bool {
         match self.format {
-            Format::Json | Format::Yaml => true,
+            Format::Json | Format::Yaml | Format::Filtered(_) => true,
             Format::Table | Format::Wide => out::is_terminal(),
-            Format::Ndjson | Format::Name => false,
+            Format::Ndjson | Format::Name | Format::FilteredLines(_) => false,
         }
     }
 
@@ -136,6 +171,7 @@ impl<'a> Items<'a> {
                 }
             }
             Format::Name => names(self.operation, &values(&items)?)?,
+            Format::FilteredLines(filter) => filter.print(items.into_iter().map(Input::One).collect())?,
             _ => self.table.print(&values(&items)?)?,
         }
         Ok(())
@@ -145,6 +181,7 @@ impl<'a> Items<'a> {
     pub(crate) fn end(self) -> Result<()> {
         match self.format {
             Format::Json => out::line(array(&self.kept)),
+            Format::Filtered(filter) => filter.print(vec![Input::List(self.kept)]),
             Format::Yaml => out::text(&yaml::document(&Value::Array(values(&self.kept)?))),
             Format::Table | Format::Wide if out::is_terminal() => {
                 if self.kept.is_empty() {
@@ -187,8 +224,12 @@ fn parsed(text: &str) -> Result<Value> {
 }
 
 /// Prints a value that the command line has made itself.
-pub(crate) fn made(format: Format, value: &Value) -> Result<()> {
+pub(crate) fn made(format: Format<'_>, value: &Value) -> Result<()> {
     match (format, value) {
+        (Format::FilteredLines(filter), Value::Array(items)) => {
+            filter.print(items.iter().map(Input::of).collect::<Result<_>>()?)
+        }
+        (Format::Filtered(filter) | Format::FilteredLines(filter), _) => filter.print(vec![Input::of(value)?]),
         (Format::Yaml, _) => out::text(&yaml::document(value)),
         (Format::Ndjson, Value::Array(items)) => items.iter().try_for_each(out::line),
         _ => out::line(value),

@@ -46,7 +46,7 @@ impl Call<'_> {
         }
         match self.operation.shows {
             Shows::List => self.list(format).await,
-            Shows::Text => self.text().await,
+            Shows::Text if format.filter().is_none() => self.text().await,
             _ => {
                 let answer = self.client.send(&self.request()?).await?;
                 let printed = output::one(format, self.operation, &answer.body);
@@ -83,7 +83,7 @@ impl Call<'_> {
         Ok(())
     }
 
-    async fn list(&self, format: Format) -> Result<()> {
+    async fn list(&self, format: Format<'_>) -> Result<()> {
         let asked = self.matches.try_get_one::<usize>("limit").ok().flatten().copied();
         let is_shown = format.is_table() && out::is_terminal();
         let limit = rows_max(asked, is_shown);
@@ -204,11 +204,14 @@ pub(crate) async fn each_page(
     loop {
         let mut request = request.clone();
         if limit.is_some() {
-            let mut pairs = vec![("limit".to_owned(), left.min(PAGE_ITEMS).to_string())];
+            // Who sends any request may have chosen the size of its pages.
+            let has_limit = ["?limit=", "&limit="].iter().any(|text| request.path.contains(text));
+            let page = (!has_limit).then(|| ("limit".to_owned(), left.min(PAGE_ITEMS).to_string()));
+            let mut pairs = Vec::from_iter(page);
             pairs.extend(cursor.take().map(|cursor| ("cursor".to_owned(), cursor)));
             let more = http::query(&pairs);
             request.path = if request.path.contains('?') {
-                format!("{}&{}", request.path, &more[1..])
+                request.path + &more.replacen('?', "&", 1)
             } else {
                 request.path + &more
             };
@@ -233,6 +236,31 @@ pub(crate) async fn each_page(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Context;
+    use crate::fake_service;
+    use crate::target::Target;
+
+    #[tokio::test]
+    async fn pages_may_have_a_chosen_size() {
+        let pages = [("200 OK", r#"{"items":[1],"next_cursor":"a b"}"#), ("200 OK", r#"{"items":[2]}"#)];
+        for (path, first, second) in [
+            ("/devices?limit=1", "/devices?limit=1 ", "/devices?limit=1&cursor=a+b "),
+            ("/devices", "/devices?limit=200 ", "/devices?limit=200&cursor=a+b "),
+        ] {
+            let (url, served) = fake_service::start_with(&pages).await;
+            let context = Context { url, ..Context::default() };
+            let client = Client::new(Target { name: "here".to_owned(), context, tenant_of_token: None }).unwrap();
+            let mut items = 0;
+            let counted = |page: Vec<_>| {
+                items += page.len();
+                Ok(())
+            };
+            let more = each_page(&client, &Request::get(path), Some(usize::MAX), false, counted).await.unwrap();
+            assert!(!more && items == 2);
+            let heads = served.await.unwrap();
+            assert!(heads[0].contains(first) && heads[1].contains(second), "{heads:?}");
+        }
+    }
 
     #[test]
     fn a_limit_of_zero_shows_all_rows() {

@@ -34,6 +34,12 @@ impl Target {
         if config::is_open_to_others(&path) {
             crate::out::note(format_args!("waybill: others can read {}: run chmod 600", path.display()));
         }
+        Self::without_words(matches)
+    }
+
+    /// The same without a warning, for completion.
+    pub(crate) fn without_words(matches: &ArgMatches) -> Result<Self> {
+        let path = config::path()?;
         let overrides = Overrides {
             context: given(matches, "context", "WAYBILL_CONTEXT"),
             url: given(matches, "url", "WAYBILL_URL"),

@@ -86,7 +86,7 @@ fn the_commands_are_as_recorded() {
 }
 
 /// Arguments that all commands have.
-const COMMON: [&str; 6] = ["context", "url", "tenant", "output", "json", "no-input"];
+const COMMON: [&str; 7] = ["context", "url", "tenant", "output", "json", "jq", "no-input"];
 
 fn describe(command: &Command, name: &str, text: &mut String) {
     if command.get_subcommands().next().is_none() {

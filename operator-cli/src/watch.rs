@@ -57,7 +57,7 @@ pub(crate) async fn run(matches: &ArgMatches, client: &Client) -> Result<Exit> {
     if format.is_table() {
         let sentence = campaign.sentence(&status).await?;
         out::line(printable(&sentence))?;
-    } else if format != Format::Ndjson {
+    } else if !format.is_lines() {
         crate::output::made(format, &status)?;
     }
     Ok(exit)
@@ -71,7 +71,7 @@ struct Campaign<'a> {
 
 impl Campaign<'_> {
     /// Reads the campaign after each message until its state is an end.
-    async fn follow(&self, until: Until, deadline: Option<Instant>, format: Format) -> Result<(Value, Exit)> {
+    async fn follow(&self, until: Until, deadline: Option<Instant>, format: Format<'_>) -> Result<(Value, Exit)> {
         // A wrong id or token fails before a stream is opened.
         let mut status = self.status(None).await?;
         let mut stream = Stream::new(self.client, vec![("campaign_id".to_owned(), self.id.clone())], None);

@@ -63,7 +63,7 @@ pub(crate) async fn run_campaign(matches: &ArgMatches, client: &Client) -> Resul
 struct Why<'a> {
     client: &'a Client,
     root: String,
-    format: Format,
+    format: Format<'a>,
 }
 
 impl Why<'_> {

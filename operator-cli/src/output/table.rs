@@ -24,8 +24,8 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn of(operation: &Operation, format: Format) -> Self {
-        let is_wide = format == Format::Wide;
+    pub(crate) fn of(operation: &Operation, format: Format<'_>) -> Self {
+        let is_wide = matches!(format, Format::Wide);
         let wide = if is_wide { operation.wide } else { &[] };
         Self { columns: [operation.columns, wide].concat(), is_wide }
     }

@@ -5,12 +5,12 @@ use serde_json::Value;
 
 use crate::failure::Result;
 use crate::out;
-use crate::output::{Format, printable};
+use crate::output::{self, Format, printable};
 
 /// Waves that have a bar; further ones are in the line above.
 const BARS_MAX: usize = 20;
 
-pub(super) enum Board {
+pub(super) enum Board<'a> {
     Bars {
         all: MultiProgress,
         head: ProgressBar,
@@ -19,14 +19,14 @@ pub(super) enum Board {
     /// A line for each change: the last one.
     Lines(Option<String>),
     /// The answers, each change once.
-    Answers(Option<Value>),
+    Answers(Format<'a>, Option<Value>),
     Nothing,
 }
 
-impl Board {
-    pub(super) fn new(format: Format) -> Self {
+impl<'a> Board<'a> {
+    pub(super) fn new(format: Format<'a>) -> Self {
         match format {
-            Format::Ndjson => Self::Answers(None),
+            _ if format.is_lines() => Self::Answers(format, None),
             _ if !format.is_table() => Self::Nothing,
             _ if out::is_terminal() => {
                 let all = MultiProgress::with_draw_target(indicatif::ProgressDrawTarget::stdout());
@@ -43,9 +43,9 @@ impl Board {
     pub(super) fn show(&mut self, status: &Value) -> Result<()> {
         match self {
             Self::Nothing => Ok(()),
-            Self::Answers(last) => {
+            Self::Answers(format, last) => {
                 if last.as_ref() != Some(status) {
-                    out::line(status)?;
+                    output::made(*format, status)?;
                     *last = Some(status.clone());
                 }
                 Ok(())
