@@ -47,7 +47,8 @@ async fn operators_do_everything_from_a_shell() {
     json_is_valid_for_none_and_many(&shell, &world).await;
     files_are_applied(&shell).await;
     live_messages_are_printed(&shell).await;
-    completions_parse(&shell).await;
+    filters_read_json(&shell).await;
+    shells_complete(&shell, &firmware).await;
     fleet.stop().await;
 }
 
@@ -281,14 +282,43 @@ async fn live_messages_are_printed(shell: &Shell) {
     assert_eq!(kinds[..2], [json!("hello"), json!("changes")], "{events:?}");
 }
 
-async fn completions_parse(shell: &Shell) {
+async fn filters_read_json(shell: &Shell) {
+    let ids = shell.run(&["device", "list", "--device-type", "many", "--jq", ".[:2][].device_id"]).await.ended(DONE);
+    assert_eq!(ids.out, "many-000\nmany-001\n");
+    let lines = [
+        "device",
+        "list",
+        "--device-type",
+        "many",
+        "-o",
+        "ndjson",
+        "--jq",
+        "select(.device_id | test(\"7$\")) | .device_id",
+    ];
+    assert_eq!(shell.run(&lines).await.ended(DONE).out.lines().count(), 25);
+    let paged = ["api", "GET", "/devices", "-f", "device_type=many", "-f", "limit=90", "--paginate", "--jq", "length"];
+    assert_eq!(shell.run(&paged).await.ended(DONE).line(), "250");
+    assert_eq!(shell.run(&["group", "list", "--jq", ".[] | select(false)"]).await.ended(DONE).out, "");
+    let wrong = shell.run(&["group", "create", "--group-id", "never", "--name", "Never", "--jq", ".["]).await;
+    assert_eq!(wrong.code, USAGE, "{wrong:?}");
+    assert_eq!(shell.run(&["group", "list", "-o", "yaml", "--jq", "."]).await.code, USAGE);
+    assert_eq!(shell.run(&["group", "get", "never"]).await.code, NOT_FOUND, "nothing was sent");
+}
+
+/// Presses the key in bash, as the script is used there.
+async fn shells_complete(shell: &Shell, firmware: &str) {
     for name in ["bash", "zsh", "fish"] {
-        let script = shell.run(&["completion", name]).await.ended(DONE).out;
-        assert!(script.contains("why-not"), "{name}");
-        if name == "bash" {
-            let file = shell.file("completion.bash", &script);
-            let parsed = tokio::process::Command::new("bash").args(["-n", &file]).output().await.unwrap();
-            assert!(parsed.status.success() && parsed.stderr.is_empty(), "{parsed:?}");
-        }
+        assert!(shell.run(&["completion", name]).await.ended(DONE).out.contains("complete -- "), "{name}");
     }
+    let script = shell.file("completion.bash", &shell.run(&["completion", "bash"]).await.out);
+    assert_eq!(shell.completes(&script, "waybill campaign wat").await, ["watch"]);
+    assert_eq!(shell.completes(&script, "waybill group get lob").await, ["lobby"]);
+    assert_eq!(shell.completes(&script, "waybill device get many-24").await.len(), 10);
+    assert_eq!(shell.completes(&script, "waybill campaign create --firmware=").await, [firmware]);
+    assert_eq!(shell.completes(&script, "waybill group add-members lobby --device-ids many-1,many-24").await.len(), 10);
+    assert_eq!(shell.completes(&script, "waybill device list --context h").await, ["here"]);
+    let away = shell.with("WAYBILL_URL", "http://127.0.0.1:9").with("WAYBILL_TOKEN", "t");
+    assert!(away.completes(&script, "waybill group get lob").await.is_empty());
+    let words = away.run(&["complete", "--", "waybill", "group", "get", "lob"]).await.ended(DONE);
+    assert_eq!((words.out.as_str(), words.err.as_str()), ("", ""));
 }

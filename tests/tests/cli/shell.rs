@@ -122,6 +122,30 @@ impl Shell {
         Running { child, out: String::new() }
     }
 
+    /// What bash offers for the last word of a line, with a completion script.
+    pub(super) async fn completes(&self, script: &str, line: &str) -> Vec<String> {
+        let pressed = r#"
+            waybill() { "$WAYBILL" "$@"; }
+            source "$1"
+            COMP_LINE=$2 COMP_POINT=${#2}
+            # As bash does it: cut at white space and at each = and :.
+            cut=${2//=/ = }
+            read -ra COMP_WORDS <<< "${cut//:/ : }"
+            [[ $2 == *[[:blank:]=:] ]] && COMP_WORDS+=("")
+            COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+            _waybill waybill "${COMP_WORDS[COMP_CWORD]}"
+            printf '%s\n' "${COMPREPLY[@]}"
+        "#;
+        let mut bash = tokio::process::Command::new("bash");
+        bash.args(["-c", pressed, "bash", script, line]).env_clear().envs(&self.variables);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        bash.env("PATH", path).env("WAYBILL", waybill_binary()).stdin(Stdio::null()).kill_on_drop(true);
+        let output = tokio::time::timeout(RUN_MAX, bash.output()).await.unwrap().unwrap();
+        assert!(output.stderr.is_empty(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    }
+
     /// Runs it; what it prints must be JSON.
     pub(super) async fn json(&self, args: &[&str]) -> Value {
         let ended = self.run(args).await.ended(0);
