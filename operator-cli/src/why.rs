@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::description::Base;
 use crate::failure::{Failure, Result};
 use crate::flags;
-use crate::http::{Client, Request, query, segment};
+use crate::http::{Answer, Client, Request, query, segment};
 use crate::operations::{self, Operation};
 use crate::out;
 use crate::output::{self, Format, Items, cell, printable};
@@ -73,20 +73,20 @@ impl Why<'_> {
     }
 
     async fn update(&self, id: &str) -> Result<()> {
-        let update = self.client.get(format!("{}/updates/{}", self.root, segment(id))).await?;
-        self.told(&update, &update_sentence(&update))
+        let answer = self.client.send(&Request::get(format!("{}/updates/{}", self.root, segment(id)))).await?;
+        self.told("get_update", &answer, &update_sentence(&answer.json()?))
     }
 
     async fn campaign(&self, id: &str) -> Result<()> {
         let path = format!("{}/campaigns/{}", self.root, segment(id));
-        let status = self.client.get(format!("{path}/status")).await?;
+        let status = self.client.send(&Request::get(format!("{path}/status"))).await?;
         let gates = self.client.get(format!("{path}/gates?limit={GATES_READ}")).await?;
-        self.told(&status, &watch::sentence(&status, &gates))
+        self.told("campaign_status", &status, &watch::sentence(&status.json()?, &gates))
     }
 
     async fn firmware(&self, id: &str) -> Result<()> {
-        let firmware = self.client.get(format!("{}/firmware/{}", self.root, segment(id))).await?;
-        self.told(&firmware, &firmware_sentence(&firmware))
+        let answer = self.client.send(&Request::get(format!("{}/firmware/{}", self.root, segment(id)))).await?;
+        self.told("get_firmware", &answer, &firmware_sentence(&answer.json()?))
     }
 
     /// Everything that followed from one request.
@@ -105,8 +105,12 @@ impl Why<'_> {
         items.end()
     }
 
-    fn told(&self, reply: &Value, sentence: &str) -> Result<()> {
-        if self.format.is_table() { out::line(printable(sentence)) } else { output::made(self.format, reply) }
+    /// The sentence in a table; in other formats the answer of an operation, as it came.
+    fn told(&self, operation: &str, answer: &Answer, sentence: &str) -> Result<()> {
+        if self.format.is_table() {
+            return out::line(printable(sentence));
+        }
+        output::one(self.format, named(operation)?, &answer.body)
     }
 }
 
