@@ -156,7 +156,7 @@ mod tests {
             (".a |", "term is missing at its end"),
             ("foo", "there is no function foo/0"),
             ("$x", "there is no variable $x"),
-            ("now|todate", "there is no function todate/0"),
+            ("0 | todate", "there is no function todate/0"),
             ("import \"a\" as a; .", "there are no modules, so a can't be included"),
         ] {
             assert_eq!(compiled(filter).err().as_deref(), Some(wanted), "{filter}");
