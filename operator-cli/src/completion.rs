@@ -79,19 +79,32 @@ pub(crate) fn candidates(matches: &ArgMatches, whole: Command, description: Arc<
     Ok(Exit::Done)
 }
 
-fn found(words: Vec<OsString>, whole: Command, description: Arc<Description>) -> Vec<CompletionCandidate> {
+fn found(mut words: Vec<OsString>, whole: Command, description: Arc<Description>) -> Vec<CompletionCandidate> {
+    let before = take_flag(&mut words);
     let Some(last) = words.len().checked_sub(1) else { return Vec::new() };
+    let is_empty = words[last].is_empty();
     let texts = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let mut whole = with_ids(whole, &Arc::new(Ids::new(texts, description)));
     let directory = std::env::current_dir().ok();
-    let is_empty = words[last].is_empty();
     let mut found = complete(&mut whole, words, last, directory.as_deref()).unwrap_or_default();
     let is_flag = |candidate: &CompletionCandidate| candidate.get_value().as_encoded_bytes().starts_with(b"-");
     // Flags are for who has begun one, or if there is nothing else.
-    if is_empty && !found.iter().all(is_flag) {
+    if !before.is_empty() || is_empty && !found.iter().all(is_flag) {
         found.retain(|candidate| !is_flag(candidate));
     }
-    found
+    found.into_iter().map(|candidate| candidate.add_prefix(before.as_str())).collect()
+}
+
+/// Makes two words of a last word `--flag=value`, because clap completes other names of flags only so. Returns what is before the value.
+fn take_flag(words: &mut Vec<OsString>) -> String {
+    let last = words.last().and_then(|word| word.to_str()).unwrap_or_default();
+    let Some((flag, value)) = last.split_once('=').filter(|(flag, _)| flag.starts_with("--")) else {
+        return String::new();
+    };
+    let (flag, value) = (flag.to_owned(), value.to_owned());
+    words.pop();
+    words.extend([flag.clone().into(), value.into()]);
+    flag + "="
 }
 
 /// The same commands, with arguments that know what they can be.
@@ -138,12 +151,15 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn ids_come_from_the_service_that_the_command_line_names() {
         let body = r#"{"items":[{"campaign_id":"0193-a","name":"Spring","status":"running"},{"campaign_id":"$(x)"}]}"#;
-        let (url, served) = fake_service::start_with(&[("200 OK", body), ("200 OK", body)]).await;
+        let firmware = r#"{"items":[{"firmware_id":"0194-b"}]}"#;
+        let answers = [("200 OK", body), ("200 OK", body), ("200 OK", firmware)];
+        let (url, served) = fake_service::start_with(&answers).await;
         assert_eq!(of(&["waybill", "campaign", "get", "--url", &url, ""]), ["0193-a"]);
         let url = format!("--url={url}");
         assert_eq!(of(&["waybill", "update", "list", &url, "--campaign-id=01"]), ["--campaign-id=0193-a"]);
+        assert_eq!(of(&["waybill", "campaign", "create", &url, "--firmware="]), ["--firmware=0194-b"]);
         let heads = served.await.unwrap();
-        assert!(heads.iter().all(|head| head.starts_with("GET /api/v1/campaigns?limit=200 ")), "{heads:?}");
+        assert!(heads[..2].iter().all(|head| head.starts_with("GET /api/v1/campaigns?limit=200 ")), "{heads:?}");
     }
 
     #[tokio::test(flavor = "multi_thread")]
