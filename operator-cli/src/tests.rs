@@ -8,7 +8,7 @@ use clap::Command;
 
 use crate::Operators;
 use crate::description::Description;
-use crate::operations::{EXEMPT, NOUNS, Shows, all};
+use crate::operations::{EXEMPT, NOUNS, SEARCH, Shows, all};
 
 const COMMANDS: &str = "src/commands.txt";
 
@@ -46,7 +46,7 @@ fn every_verb_is_there_once_and_its_noun_is_known() {
 fn every_column_is_a_field_of_the_answer() {
     let description = Description::read();
     let endpoints = description.endpoints();
-    for operation in all() {
+    for operation in all().chain([SEARCH]) {
         let endpoint = endpoints.iter().find(|endpoint| endpoint.id == operation.id).unwrap();
         let fields = description.fields_of_rows(endpoint, operation.shows);
         for column in operation.columns.iter().chain(operation.wide) {

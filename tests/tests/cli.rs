@@ -47,6 +47,7 @@ async fn operators_do_everything_from_a_shell() {
     json_is_valid_for_none_and_many(&shell, &world).await;
     files_are_applied(&shell).await;
     live_messages_are_printed(&shell).await;
+    anything_is_found(&shell, &firmware, &stopped).await;
     filters_read_json(&shell).await;
     shells_complete(&shell, &firmware).await;
     fleet.stop().await;
@@ -280,6 +281,20 @@ async fn live_messages_are_printed(shell: &Shell) {
     let kinds: Vec<Value> =
         events.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["type"].clone()).collect();
     assert_eq!(kinds[..2], [json!("hello"), json!("changes")], "{events:?}");
+}
+
+async fn anything_is_found(shell: &Shell, firmware: &str, campaign: &str) {
+    let found = |text: &'static str| async move { shell.json(&["search", text, "--json"]).await };
+    let device = found("many-007").await;
+    assert_eq!((&device[0]["kind"], &device[0]["id"]), (&json!("device"), &json!("many-007")), "{device}");
+    let named = shell.run(&["search", "Shell", "--limit", "1", "-o", "name"]).await.ended(DONE);
+    assert!(!named.line().is_empty() && named.err.contains("more of: campaign"), "{named:?}");
+    let digest = shell.run(&["firmware", "get", firmware, "--jq", ".checksum_sha256[:12]"]).await.ended(DONE).line();
+    assert_eq!(shell.run(&["search", &digest, "-o", "name"]).await.ended(DONE).line(), firmware);
+    let one = shell.run(&["search", campaign]).await.ended(DONE).line();
+    assert!(one.starts_with(&format!("campaign\t{campaign}\tShell\t")), "{one}");
+    let nothing = shell.run(&["search", "nobody", "has", "this", "--json"]).await;
+    assert_eq!((nothing.code, nothing.out.as_str()), (NOT_FOUND, "[]\n"), "{nothing:?}");
 }
 
 async fn filters_read_json(shell: &Shell) {
