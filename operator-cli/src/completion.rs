@@ -103,7 +103,8 @@ fn take_flag(words: &mut Vec<OsString>) -> String {
     };
     let (flag, value) = (flag.to_owned(), value.to_owned());
     words.pop();
-    words.extend([flag.clone().into(), value.into()]);
+    words.push(flag.clone().into());
+    words.push(value.into());
     flag + "="
 }
 
