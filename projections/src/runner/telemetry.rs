@@ -9,10 +9,11 @@ use event_store::{Delivery, LogInfo, StoreError, Subscription};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use sqlx::{Acquire as _, PgConnection};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::ownership::Ownership;
-use super::{Checkpoint, RETRY_PAUSE_MAX, RunEnd};
+use super::{Checkpoint, RETRY_PAUSE, RETRY_PAUSE_MAX, RunEnd};
 use crate::db::{Db, DbError, settle};
 use crate::status_board::ProjectionState;
 use crate::status_board::StatusBoard;
@@ -23,6 +24,7 @@ pub(crate) const PRESENCE_VERSION: i32 = 1;
 const ENTRIES_MAX: usize = 2_000;
 /// A batch also ends when its messages have this many bytes.
 const BATCH_MAX_BYTES: usize = 2 * 1_024 * 1_024;
+/// How long a batch waits for more messages after its first. Those that are there already are taken in any case.
 const LINGER: Duration = Duration::from_millis(20);
 /// Without messages the checkpoint's row is written this often, which also checks that this owner still has it.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(2);
@@ -41,6 +43,7 @@ async fn run_until(
     board: &StatusBoard,
     ownership: &mut Ownership,
 ) {
+    let mut pause = RETRY_PAUSE;
     while !stop.is_cancelled() {
         let run = follow(db, telemetry, board, ownership, stop);
         let end = db.line().carry(run).await;
@@ -60,10 +63,11 @@ async fn run_until(
             board.set_state(crate::PRESENCE, ProjectionState::Halted, Some(reason.clone()));
             ownership.give_up(board);
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(RETRY_PAUSE_MAX) => {}
+        if board.made_progress(crate::PRESENCE) {
+            pause = RETRY_PAUSE;
         }
+        stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+        pause = (pause * 2).min(RETRY_PAUSE_MAX);
     }
 }
 
@@ -188,10 +192,10 @@ async fn try_apply(
 /// Entries that are there or arrive soon; the position of the end when it was reached.
 async fn gather(source: &mut Subscription<TelemetryEntry>) -> Result<(Vec<TelemetryEntry>, Option<u64>), RunEnd> {
     let mut entries = Vec::new();
-    let mut patience = TOUCH_INTERVAL;
+    let mut deadline = Instant::now() + TOUCH_INTERVAL;
     let mut bytes = 0;
     while entries.len() < ENTRIES_MAX && bytes < BATCH_MAX_BYTES {
-        match tokio::time::timeout(patience, source.next()).await {
+        match timeout_at(deadline, source.next()).await {
             Err(_) => break,
             Ok(None) => return Err(RunEnd::Again(DbError::Unavailable("the subscription ended".to_owned()))),
             Ok(Some(Err(error @ (StoreError::OtherIncarnation { .. } | StoreError::Refused(_))))) => {
@@ -203,10 +207,45 @@ async fn gather(source: &mut Subscription<TelemetryEntry>) -> Result<(Vec<Teleme
                 if let TelemetryEntry::Message(message) = &entry {
                     bytes += message.body.len();
                 }
+                if entries.is_empty() {
+                    deadline = Instant::now() + LINGER;
+                }
                 entries.push(entry);
-                patience = LINGER;
             }
         }
     }
     Ok((entries, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+
+    /// Pause between two messages of a steady load.
+    const BETWEEN: Duration = Duration::from_millis(5);
+
+    fn mark(position: u64) -> Result<Delivery<TelemetryEntry>, StoreError> {
+        Ok(Delivery::Record(TelemetryEntry::Mark { position, mark: None }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_steady_load_does_not_hold_up_a_batch() {
+        let steady = stream::unfold(1, |position| async move {
+            tokio::time::sleep(BETWEEN).await;
+            Some((mark(position), position + 1))
+        });
+        let (mut source, began) = (steady.boxed(), Instant::now());
+        let Ok((entries, None)) = gather(&mut source).await else { panic!("no batch") };
+        assert_eq!(entries.first().map(TelemetryEntry::position), Some(1));
+        assert!(began.elapsed() <= BETWEEN * 2 + LINGER, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_there_already_makes_a_full_batch() {
+        let mut source = stream::iter((1..).map(mark)).boxed();
+        let Ok((entries, None)) = gather(&mut source).await else { panic!("no batch") };
+        assert_eq!(entries.len(), ENTRIES_MAX);
+    }
 }
