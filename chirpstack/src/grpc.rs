@@ -23,7 +23,7 @@ mod probe;
 mod unknown_fields;
 
 pub use client::Client;
-pub use connection::{ApiKey, Connection, InvalidConnection};
+pub use connection::{ApiKey, ClientIdentity, Connection, InvalidConnection};
 pub use error::{Error, Retry};
 pub use eui::{InvalidEui, normalise_eui};
 pub use probe::KeyState;

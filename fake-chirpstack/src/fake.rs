@@ -27,6 +27,7 @@ use crate::radio::Downlink;
 use crate::server;
 use crate::settings::Settings;
 use crate::shared::Shared;
+use crate::tls;
 
 /// How long the tasks may take to stop.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,6 +42,7 @@ pub struct FakeChirpstack {
 struct Inner {
     handle: Handle,
     address: SocketAddr,
+    is_tls: bool,
     control_address: Option<SocketAddr>,
     tasks: Tasks,
 }
@@ -54,6 +56,8 @@ impl Drop for Inner {
 impl FakeChirpstack {
     /// Starts with what `settings` say.
     pub async fn start(settings: Settings) -> std::io::Result<Self> {
+        let tls = settings.tls.as_ref().map(tls::acceptor).transpose()?;
+        let is_tls = tls.is_some();
         let listener = TcpListener::bind(settings.listen).await?;
         let address = listener.local_addr()?;
         let (publisher, waiting) = publisher::publisher(settings.webhooks);
@@ -71,7 +75,7 @@ impl FakeChirpstack {
         });
         tasks.spawn("fake-chirpstack-publisher", publisher::run(waiting, broker, token()));
         tasks.spawn("fake-chirpstack-deployments", deployments::run(shared(), settings.deployment_step, token()));
-        tasks.spawn("fake-chirpstack-server", server::serve(listener, shared(), up, tasks.clone()));
+        tasks.spawn("fake-chirpstack-server", server::serve(listener, tls, shared(), up, tasks.clone()));
         if let Some(pause) = settings.plays_firmware {
             let downlinks = handle.shared.listen_to_downlinks();
             tasks.spawn("fake-chirpstack-firmware", firmware::play(shared(), downlinks, pause, token()));
@@ -85,13 +89,16 @@ impl FakeChirpstack {
             }
             None => None,
         };
-        Ok(Self { inner: Arc::new(Inner { handle, address, control_address, tasks }) })
+        Ok(Self { inner: Arc::new(Inner { handle, address, is_tls, control_address, tasks }) })
     }
 
     /// The address for gRPC, as a connection's URL.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.inner.address)
+        match self.inner.is_tls {
+            true => format!("https://localhost:{}", self.inner.address.port()),
+            false => format!("http://{}", self.inner.address),
+        }
     }
 
     /// Where commands are taken over HTTP.

@@ -9,7 +9,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `server.rs`, `call.rs`, `faults.rs` | connections, one call, misbehaviour |
+//! | `server.rs`, `tls.rs`, `call.rs`, `faults.rs` | connections, one call, misbehaviour |
 //! | `keys.rs`, `auth.rs` | whose key a call has, and what it may touch |
 //! | `services/` | the methods, one file per service |
 //! | `store.rs`, `shared.rs` | what the server knows, and how all parts reach it |
@@ -44,6 +44,7 @@ mod settings;
 mod shared;
 mod store;
 mod times;
+mod tls;
 mod webhook;
 
 pub use control::{Command, ControlError};
@@ -54,6 +55,6 @@ pub use ids::{
     TENANT_KEY,
 };
 pub use radio::{Downlink, DownlinkFate, Uplink};
-pub use settings::{MqttSettings, Settings};
+pub use settings::{MqttSettings, Settings, TlsSettings};
 pub use store::FuotaScript;
 pub use webhook::{Encoding, Webhook};

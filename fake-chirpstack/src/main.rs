@@ -61,6 +61,7 @@ impl Arguments {
         let (protobuf, qos, login) = (self.protobuf, self.mqtt_qos, self.mqtt_login);
         Settings {
             listen: self.listen,
+            tls: None,
             control_listen: Some(self.control_listen),
             webhooks: self.webhook.into_iter().map(webhook).collect(),
             mqtt: self.mqtt.map(|(host, port)| MqttSettings { host, port, login, protobuf, qos }),

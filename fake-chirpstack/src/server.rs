@@ -1,4 +1,4 @@
-//! Connections: HTTP/2 in clear text. The server can be taken down and brought back at the same address.
+//! Connections: HTTP/2, in clear text or with TLS. The server can be taken down and brought back at the same address.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -9,8 +9,10 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use runtime::lifecycle::Tasks;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::Call;
@@ -21,7 +23,13 @@ use crate::shared::Shared;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Serves until the tasks stop. `is_up` takes it down: connections break and new ones are refused.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut is_up: watch::Receiver<bool>, tasks: Tasks) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    shared: Arc<Shared>,
+    mut is_up: watch::Receiver<bool>,
+    tasks: Tasks,
+) {
     let stopping = tasks.token().clone();
     let Ok(address) = listener.local_addr() else { return };
     let mut listener = Some(listener);
@@ -40,7 +48,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, mut is_up:
         tokio::select! {
             () = stopping.cancelled() => {}
             _ = is_up.wait_for(|up| !*up) => {}
-            () = accept(&open, &shared, &connections, &tasks) => {}
+            () = accept(&open, tls.as_ref(), &shared, &connections, &tasks) => {}
         }
         connections.cancel();
     }
@@ -57,11 +65,18 @@ async fn bind_again(address: SocketAddr) -> TcpListener {
     }
 }
 
-async fn accept(listener: &TcpListener, shared: &Arc<Shared>, connections: &CancellationToken, tasks: &Tasks) {
+async fn accept(
+    listener: &TcpListener,
+    tls: Option<&TlsAcceptor>,
+    shared: &Arc<Shared>,
+    connections: &CancellationToken,
+    tasks: &Tasks,
+) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tasks.spawn("fake-chirpstack-connection", connection(stream, Arc::clone(shared), connections.clone()));
+                let accepted = accepted(stream, tls.cloned(), Arc::clone(shared), connections.clone());
+                tasks.spawn("fake-chirpstack-connection", accepted);
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
@@ -71,7 +86,18 @@ async fn accept(listener: &TcpListener, shared: &Arc<Shared>, connections: &Canc
     }
 }
 
-async fn connection(stream: TcpStream, shared: Arc<Shared>, closed: CancellationToken) {
+async fn accepted(stream: TcpStream, tls: Option<TlsAcceptor>, shared: Arc<Shared>, closed: CancellationToken) {
+    let Some(tls) = tls else { return connection(stream, shared, closed).await };
+    match tls.accept(stream).await {
+        Ok(stream) => connection(stream, shared, closed).await,
+        Err(error) => tracing::debug!(%error, "a client was not let in"),
+    }
+}
+
+async fn connection<S>(stream: S, shared: Arc<Shared>, closed: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let service = service_fn(move |request| {
         let call = Call::new(request, Arc::clone(&shared));
         async move { Ok::<_, Infallible>(services::serve(call).await) }

@@ -11,8 +11,10 @@ const DEPLOYMENT_STEP: Duration = Duration::from_millis(200);
 /// What the double begins with.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where gRPC is served, HTTP/2 in clear text. Port 0: any.
+    /// Where gRPC is served. Port 0: any.
     pub listen: SocketAddr,
+    /// TLS of gRPC; none: HTTP/2 in clear text.
+    pub tls: Option<TlsSettings>,
     /// Where commands are taken over HTTP; none: nowhere.
     pub control_listen: Option<SocketAddr>,
     pub webhooks: Vec<Webhook>,
@@ -27,6 +29,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            tls: None,
             control_listen: None,
             webhooks: Vec::new(),
             mqtt: None,
@@ -34,6 +37,15 @@ impl Default for Settings {
             plays_firmware: None,
         }
     }
+}
+
+/// A certificate for `localhost`, and whose clients are let in.
+#[derive(Debug, Clone)]
+pub struct TlsSettings {
+    pub certificate_pem: String,
+    pub key_pem: String,
+    /// Clients must show a certificate of this authority; none: they need none.
+    pub client_ca_pem: Option<String>,
 }
 
 /// A broker to which events are published and from which commands are taken.

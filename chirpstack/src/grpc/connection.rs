@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use runtime::outward::{self, Outward};
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use super::connector::Connector;
 
@@ -48,6 +48,24 @@ impl fmt::Debug for ApiKey {
     }
 }
 
+/// A certificate that a client shows, with its private key. It does not print itself.
+#[derive(Clone)]
+pub struct ClientIdentity(Identity);
+
+impl ClientIdentity {
+    /// Both in PEM. Whether they fit is found when a client is made.
+    #[must_use]
+    pub fn new(certificates_pem: &str, key_pem: &str) -> Self {
+        Self(Identity::from_pem(certificates_pem, key_pem))
+    }
+}
+
+impl fmt::Debug for ClientIdentity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ClientIdentity(…)")
+    }
+}
+
 /// The settings of a connection can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -61,6 +79,8 @@ pub struct Connection {
     pub api_key: ApiKey,
     /// Certificates in PEM that are trusted besides the machine's own.
     pub extra_ca_pem: Option<String>,
+    /// What is shown to a server that asks for a certificate.
+    pub identity: Option<ClientIdentity>,
     /// How long a call may take.
     pub call_timeout: Duration,
     /// Where a tenant's address may lead.
@@ -70,7 +90,7 @@ pub struct Connection {
 impl Connection {
     #[must_use]
     pub fn new(url: &str, api_key: ApiKey, outward: Outward) -> Self {
-        Self { url: url.to_owned(), api_key, extra_ca_pem: None, call_timeout: CALL_TIMEOUT, outward }
+        Self { url: url.to_owned(), api_key, extra_ca_pem: None, identity: None, call_timeout: CALL_TIMEOUT, outward }
     }
 
     /// A channel that connects with its first call and again whenever it broke. Needs a runtime of tokio.
@@ -93,18 +113,21 @@ impl Connection {
         let endpoint = match is_tls {
             true => endpoint
                 .tls_config(self.tls())
-                .map_err(|_| InvalidConnection("the certificate authority can't be used".to_owned()))?,
+                .map_err(|_| InvalidConnection("the certificates or the private key can't be used".to_owned()))?,
             false => endpoint,
         };
         Ok(endpoint.connect_with_connector_lazy(Connector(self.outward.clone())))
     }
 
     fn tls(&self) -> ClientTlsConfig {
-        let tls = ClientTlsConfig::new().with_native_roots();
-        match &self.extra_ca_pem {
-            Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
-            None => tls,
+        let mut tls = ClientTlsConfig::new().with_native_roots();
+        if let Some(pem) = &self.extra_ca_pem {
+            tls = tls.ca_certificate(Certificate::from_pem(pem));
         }
+        if let Some(identity) = &self.identity {
+            tls = tls.identity(identity.0.clone());
+        }
+        tls
     }
 }
 
@@ -117,6 +140,8 @@ mod tests {
         let connection = Connection::new("http://127.0.0.1:8080", ApiKey::new("top-secret")?, Outward::default());
         assert!(!format!("{connection:?}").contains("top-secret"));
         assert!(!format!("{:?}", connection.api_key.bearer()).contains("top-secret"));
+        let identity = Some(ClientIdentity::new("a certificate", "top-secret"));
+        assert!(!format!("{:?}", Connection { identity, ..connection }).contains("top-secret"));
         Ok(())
     }
 
@@ -127,9 +152,10 @@ mod tests {
         for url in ["", "ftp://host", "host:8080", "http://a b", &format!("http://{}", "h".repeat(URL_BYTES_MAX))] {
             assert!(Connection::new(url, ApiKey::new("key")?, Outward::default()).channel().is_err(), "{url}");
         }
-        assert!(
-            Connection::new("https://chirpstack.example", ApiKey::new("key")?, Outward::default()).channel().is_ok()
-        );
+        let right = Connection::new("https://chirpstack.example", ApiKey::new("key")?, Outward::default());
+        assert!(right.channel().is_ok());
+        let identity = Some(ClientIdentity::new("no certificate", "no key"));
+        assert!(Connection { identity, ..right }.channel().is_err());
         Ok(())
     }
 }

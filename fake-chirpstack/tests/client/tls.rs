@@ -1,52 +1,78 @@
-//! An `https` address, whose certificate comes from an authority that only the connection names.
+//! An `https` address, whose certificate comes from an authority that only the connection names, and which wants to see one.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
-
-use chirpstack::grpc::{ApiKey, Client, Connection, Error, KeyState};
-use fake_chirpstack::{APPLICATION_ID, FakeChirpstack, Settings, TENANT_ID, TENANT_KEY};
-use runtime::lifecycle::Tasks;
+use chirpstack::grpc::{ApiKey, Client, ClientIdentity, Connection, Error, KeyState};
+use fake_chirpstack::{APPLICATION_ID, FakeChirpstack, Settings, TENANT_ID, TENANT_KEY, TlsSettings};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use runtime::outward::Outward;
-use rustls::ServerConfig;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 
-/// Ends TLS and passes on what comes.
-async fn proxy(listener: TcpListener, tls: TlsAcceptor, behind: SocketAddr) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let Ok(mut stream) = tls.accept(stream).await else { continue };
-        let Ok(mut server) = TcpStream::connect(behind).await else { continue };
-        let _ = tokio::io::copy_bidirectional(&mut stream, &mut server).await;
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { issuer: Issuer::new(params, key), pem }
     }
+
+    /// A certificate and its key.
+    fn issues(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (String, String) {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.extended_key_usages = vec![usage];
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn client(&self) -> ClientIdentity {
+        let (certificate, key) = self.issues("waybill", ExtendedKeyUsagePurpose::ClientAuth);
+        ClientIdentity::new(&certificate, &key)
+    }
+}
+
+/// A double with TLS; without `clients` it wants no certificate.
+async fn start(own: &Authority, clients: Option<&Authority>) -> (FakeChirpstack, Connection) {
+    let (certificate_pem, key_pem) = own.issues("localhost", ExtendedKeyUsagePurpose::ServerAuth);
+    let tls = TlsSettings { certificate_pem, key_pem, client_ca_pem: clients.map(|clients| clients.pem.clone()) };
+    let fake = FakeChirpstack::start(Settings { tls: Some(tls), ..Settings::default() }).await.unwrap();
+    let outward = Outward { loopback: true, ..Outward::default() };
+    let connection = Connection::new(&fake.url(), ApiKey::new(TENANT_KEY).unwrap(), outward);
+    (fake, connection)
+}
+
+async fn probed(connection: &Connection) -> Result<KeyState, Error> {
+    Client::new(connection).unwrap().probe(APPLICATION_ID, TENANT_ID).await
 }
 
 #[tokio::test]
 async fn a_private_authority_is_trusted_only_when_the_connection_names_it() {
-    let fake = FakeChirpstack::start(Settings::default()).await.unwrap();
-    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let mut config = config
-        .with_no_client_auth()
-        .with_single_cert(vec![CertificateDer::from(own.cert.der().to_vec())], key)
-        .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-    let behind = fake.url().trim_start_matches("http://").parse().unwrap();
-    let tasks = Tasks::new();
-    tasks.spawn("proxy", proxy(listener, TlsAcceptor::from(Arc::new(config)), behind));
-
-    let outward = Outward { loopback: true, ..Outward::default() };
-    let plain = Connection {
-        call_timeout: Duration::from_secs(5),
-        ..Connection::new(&url, ApiKey::new(TENANT_KEY).unwrap(), outward)
-    };
-    let strange = Client::new(&plain).unwrap().probe(APPLICATION_ID, TENANT_ID).await;
+    let own = Authority::new();
+    let (_fake, plain) = start(&own, None).await;
+    let strange = probed(&plain).await;
     assert!(matches!(strange, Err(Error::Unavailable { .. })), "{strange:?}");
-    let trusting = Connection { extra_ca_pem: Some(own.cert.pem()), ..plain };
-    assert_eq!(Client::new(&trusting).unwrap().probe(APPLICATION_ID, TENANT_ID).await, Ok(KeyState::Accepted));
+    let trusting = Connection { extra_ca_pem: Some(own.pem.clone()), ..plain };
+    assert_eq!(probed(&trusting).await, Ok(KeyState::Accepted));
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_certificate_gets_the_one_of_the_connection() {
+    let (own, clients) = (Authority::new(), Authority::new());
+    let (_fake, plain) = start(&own, Some(&clients)).await;
+    let trusting = Connection { extra_ca_pem: Some(own.pem.clone()), ..plain };
+    for identity in [None, Some(own.client())] {
+        let refused = probed(&Connection { identity, ..trusting.clone() }).await;
+        assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+    }
+    assert_eq!(
+        probed(&Connection { identity: Some(clients.client()), ..trusting.clone() }).await,
+        Ok(KeyState::Accepted)
+    );
+
+    let (certificate, _) = clients.issues("waybill", ExtendedKeyUsagePurpose::ClientAuth);
+    let (_, key) = clients.issues("waybill", ExtendedKeyUsagePurpose::ClientAuth);
+    let identity = Some(ClientIdentity::new(&certificate, &key));
+    assert!(Client::new(&Connection { identity, ..trusting }).is_err(), "the key of another certificate");
 }
