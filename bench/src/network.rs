@@ -132,6 +132,8 @@ impl Network {
             chirpstack_tenant_id: TENANT_ID.to_owned(),
             api_key,
             ca: None,
+            client_certificate: None,
+            client_key: None,
             default_device_profile_id: Some(CLASS_A_PROFILE_ID.to_owned()),
             webhook_secret: None,
             second_webhook_secret: None,

@@ -5,6 +5,8 @@ use std::fmt;
 use domain::SecretRef;
 use event_store::SecretPlace;
 use event_store::secrets::SecretError;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 use trust::SecretValue;
 
@@ -39,6 +41,17 @@ impl SecretInput {
             return Err(Problem::invalid(field, reason));
         }
         Ok(SecretValue::new(text.as_bytes().to_vec()))
+    }
+
+    /// A private key in PEM. It has several lines, and blanks at the ends do no harm.
+    pub(crate) fn private_key(&self, field: &str) -> Result<SecretValue, Problem> {
+        let pem = self.0.trim();
+        let is_key = pem.len() <= SECRET_INPUT_MAX_BYTES && PrivateKeyDer::from_pem_slice(pem.as_bytes()).is_ok();
+        if !is_key {
+            let reason = format!("a private key in PEM that isn't encrypted, at most {SECRET_INPUT_MAX_BYTES} bytes");
+            return Err(Problem::invalid(field, reason));
+        }
+        Ok(SecretValue::new(pem.as_bytes().to_vec()))
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) use chirpstack::{
     __path_connect_chirpstack, __path_disconnect_chirpstack, __path_get_chirpstack, connect_chirpstack,
     disconnect_chirpstack, get_chirpstack,
 };
-pub use chirpstack::{ChirpStackSettings, fill_default_tenant};
+pub use chirpstack::{BrokerSettings, ChirpStackSettings, ClientIdentitySettings, fill_default_tenant};
 pub(crate) use closing::{__path_close_tenant, close_tenant};
 pub(crate) use create::{__path_create_tenant, create_tenant};
 pub(crate) use freeze::{__path_freeze, __path_unfreeze, freeze, unfreeze};

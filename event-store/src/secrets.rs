@@ -99,6 +99,18 @@ impl SecretStore {
         self.open(place, &entry.value).await
     }
 
+    /// The same if a secret is named at all.
+    pub async fn read_named(
+        &self,
+        tenant: &TenantId,
+        secret: Option<&SecretRef>,
+    ) -> Result<Option<SecretValue>, SecretError> {
+        match secret {
+            Some(secret) => self.read(tenant, secret).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Keeps a value, in place of the one that the name has. It is sealed under the first key of the file as it is now, so that no value is
     /// sealed under a key that is about to be removed.
     pub async fn put(&self, place: &SecretPlace, value: &SecretValue) -> Result<(), SecretError> {

@@ -41,5 +41,5 @@ pub use command::{LinkRequest, Links};
 pub use device_ref::DeviceRef;
 pub use inbound::Backlog;
 pub use link::BrokerAddress;
-pub use network::{BrokerCounts, TlsSettings};
+pub use network::{BrokerCounts, BrokerTls, TlsSettings};
 pub use outbound::LiveDevices;

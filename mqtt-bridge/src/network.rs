@@ -17,7 +17,7 @@ mod queue;
 mod wire;
 mod workers;
 
-pub use foreign::{BrokerCounts, TlsSettings};
+pub use foreign::{BrokerCounts, BrokerTls, TlsSettings};
 pub(crate) use foreign::{ForeignBrokers, follow as follow_foreign_brokers};
 pub(crate) use intake::Intake;
 pub(crate) use metrics::METRICS;

@@ -1,13 +1,17 @@
 //! A tenant's connection to its ChirpStack, changed by several at once, by requests that come again, and by the configuration.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use fake_chirpstack::{CLASS_A_PROFILE_ID, Command, FakeChirpstack, Settings, TENANT_ID, TENANT_KEY};
+use fake_chirpstack::{
+    APPLICATION_ID, CLASS_A_PROFILE_ID, Command, FakeChirpstack, Settings, TENANT_ID, TENANT_KEY, TlsSettings,
+};
 use futures::future::join_all;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use waybill::api_client::ApiClient;
 
+use crate::certificates::{Ca, Certificate};
 use crate::world::World;
 
 const PATH: &str = "/tenants/default/chirpstack";
@@ -134,4 +138,87 @@ async fn an_operator_who_connects_the_default_tenant_while_the_configuration_doe
     place.world.restart_with(&flags).await;
     place.works().await;
     assert_eq!(place.api.get(PATH).await.unwrap()["url"], place.lns.url());
+}
+
+/// A ChirpStack that lets in clients of an authority only, the directory with its files, and what Waybill shows.
+struct Guarded {
+    lns: FakeChirpstack,
+    ca: PathBuf,
+    shown: Certificate,
+    files: PathBuf,
+}
+
+impl Guarded {
+    async fn start(world: &World) -> Self {
+        let (authority, files) = (Ca::new("CA of a ChirpStack"), world.data_dir().join("chirpstack"));
+        std::fs::create_dir_all(&files).unwrap();
+        let ca = authority.writes(files.join("ca.crt"));
+        let (server, shown) = (authority.of_server(), authority.of_client("waybill"));
+        shown.writes(&files, "waybill");
+        let client_ca_pem = Some(std::fs::read_to_string(&ca).unwrap());
+        let tls = TlsSettings { certificate_pem: server.cert, key_pem: server.key, client_ca_pem };
+        let lns = FakeChirpstack::start(Settings { tls: Some(tls), ..Settings::default() }).await.unwrap();
+        Self { lns, ca, shown, files }
+    }
+
+    fn flags(&self) -> Vec<String> {
+        let file = |name: &str| self.files.join(name).display().to_string();
+        let flags = [
+            ("--chirpstack-api-url", self.lns.url()),
+            ("--chirpstack-tenant-id", TENANT_ID.to_owned()),
+            ("--chirpstack-api-key", TENANT_KEY.to_owned()),
+            ("--chirpstack-ca", file("ca.crt")),
+            ("--chirpstack-cert", file("waybill.crt")),
+            ("--chirpstack-key-file", file("waybill.key")),
+        ];
+        flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chirpstack_that_wants_a_certificate_sees_the_one_of_the_configuration_and_of_the_tenant() {
+    let mut world = World::start().await;
+    let api = world.operator().await;
+    let guarded = Guarded::start(&world).await;
+    world.stop_waybill().await;
+    let flags = guarded.flags();
+    world.restart_with(&flags.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let is_connected = |body: &Value| body["client_key"] == "set" && body["client_certificate"] == guarded.shown.cert;
+    let shown = world.until_get(&api, PATH, "connected by the configuration", is_connected).await;
+    assert!(!shown.to_string().contains("PRIVATE KEY"), "{shown}");
+
+    // The process managers show it, too.
+    let device = json!({
+        "device_id": "d-1", "device_type": "lora_sensor", "lorawan_dev_eui": "0000000000000001",
+        "chirpstack_app_id": APPLICATION_ID, "device_profile_id": CLASS_A_PROFILE_ID,
+    });
+    api.post("/devices", &device).await.unwrap();
+    world.until_get(&api, "/devices/d-1", "synced", |body| body["sync_state"] == "synced").await;
+    assert!(guarded.lns.device("0000000000000001").is_some());
+
+    let place = Place { world, api, lns: guarded.lns.clone() };
+    let with = |certificate: Value, key: Value| {
+        let mut wanted = connection(&guarded.lns, None);
+        wanted["ca"] = std::fs::read_to_string(&guarded.ca).unwrap().into();
+        (wanted["client_certificate"], wanted["client_key"]) = (certificate, key);
+        wanted
+    };
+    let own = || json!(guarded.shown.cert);
+    let check = async |wanted: &Value| {
+        let path = format!("{PATH}?dry_run=true");
+        let reply = place.api.send(Method::PUT, &path, Some(wanted)).await.unwrap();
+        (reply.status.as_u16(), reply.body["check"]["result"].as_str().map(str::to_owned))
+    };
+    let ok = || (200, Some("ok".to_owned()));
+    assert_eq!(check(&with(own(), json!(guarded.shown.key))).await, ok());
+    assert_eq!(check(&with(Value::Null, Value::Null)).await, (200, Some("unreachable".to_owned())));
+    let other = Ca::new("another").of_client("waybill");
+    assert_eq!(check(&with(json!(other.cert), json!(other.key))).await, (200, Some("unreachable".to_owned())));
+    assert_eq!(check(&with(own(), json!(other.key))).await.0, 422, "the key of another certificate");
+    assert_eq!(check(&with(own(), json!("no key"))).await.0, 422);
+    assert_eq!(check(&with(own(), Value::Null)).await.0, 422);
+    // Like other secrets, a key that is left out stays.
+    let mut kept = with(own(), Value::Null);
+    kept.as_object_mut().unwrap().remove("client_key");
+    assert_eq!(check(&kept).await, ok());
 }

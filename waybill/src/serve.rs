@@ -21,7 +21,9 @@ use event_store::{EventStore, JetStreamLog, Keyring, Log, SecretStore};
 use firmware_store::FirmwareStore;
 use metrics_exporter_prometheus::PrometheusHandle;
 use mqtt_bridge::callout::{Issuer, StoredCredentials};
-use mqtt_bridge::{Bridge, BridgeOptions, BrokerAddress, DeviceRef, LinkRequest, LiveDevices, NetworkOptions};
+use mqtt_bridge::{
+    Bridge, BridgeOptions, BrokerAddress, BrokerTls, DeviceRef, LinkRequest, LiveDevices, NetworkOptions,
+};
 use projections::{Db, Projections};
 use runtime::lifecycle::Tasks;
 
@@ -29,7 +31,7 @@ use crate::callout::{self, Callout};
 use crate::config::{Role, ServeArgs};
 use crate::role_user::connection_name;
 use crate::secrets::Secrets;
-use crate::tls::{NatsTls, ServedCertificate, trusting_pem};
+use crate::tls::{NatsTls, ServedCertificate, with_pem};
 use crate::{health, known_passwords, metrics, nats};
 
 /// How long the bridge may take to be ready.
@@ -234,7 +236,7 @@ async fn start_bridge(args: &ServeArgs, checked: &Checked, parts: &Parts) -> Res
         outward: args.chirpstack.outward(args.development),
         network: NetworkOptions {
             queue: Arc::new(JetStreamRawEvents::new(parts.waybill.clone())),
-            tls: Arc::new(|ca: Option<&str>| trusting_pem(ca).map_err(|error| error.to_string())),
+            tls: Arc::new(|tls: BrokerTls<'_>| with_pem(tls.ca, tls.identity).map_err(|error| error.to_string())),
         },
         tasks: parts.tasks.clone(),
     });

@@ -8,4 +8,4 @@ mod trusted;
 
 pub use certificate::{CertificateArgs, ServedCertificate};
 pub use trusted::{MqttTlsArgs, NatsTls, NatsTlsArgs, client, trusting};
-pub(crate) use trusted::{trusting_nobody, trusting_pem};
+pub(crate) use trusted::{pem_text, trusting_nobody, with_pem};

@@ -5,6 +5,7 @@
 //! that exist, also when several requests change it at once. No request to ChirpStack is made but the bounded one of a dry run.
 
 mod check;
+mod client_certificate;
 mod default_tenant;
 mod model;
 mod secrets;
@@ -17,6 +18,7 @@ use event_store::ExecuteError;
 use runtime::clock;
 use runtime::outward::Outward;
 
+use self::check::Shown;
 use self::model::{ChirpStackBody, ChirpStackRequest};
 use self::secrets::Keeping;
 use crate::auth::Caller;
@@ -29,7 +31,7 @@ use crate::http::reply::{Found, WithPosition};
 use crate::http::{Body, CommandRequest, Done, Envelope, MinPosition, Path, PositionParams, Problem, Reply};
 use crate::state::App;
 
-pub use default_tenant::{ChirpStackSettings, fill_default_tenant};
+pub use default_tenant::{BrokerSettings, ChirpStackSettings, ClientIdentitySettings, fill_default_tenant};
 
 /// Get a tenant's connection to ChirpStack
 ///
@@ -97,10 +99,15 @@ pub(crate) async fn connect_chirpstack(
     let mut keeping = Keeping::new(app.secrets()?, &tenant_id, clock::new_id());
     let connection = wanted.connection(before, &mut keeping).await?;
     checked(&app.config.outward, &connection)?;
+    certificates_fit(&connection, &keeping).await?;
     let command = TenantCommand::ConnectChirpStack { connection: Box::new(connection.clone()) };
     if envelope.dry_run {
         let done = app.tell_tenant(&caller, &envelope, &key, command, reason).await?;
-        let check = check::check(&app.config.outward, &connection, keeping.value_of(&connection.api_key).await?).await;
+        let shown = Shown {
+            api_key: keeping.value_of(&connection.api_key).await?,
+            client_key: keeping.value_if_named(connection.client_key.as_ref()).await?,
+        };
+        let check = check::check(&app.config.outward, &connection, shown).await;
         let body = ChirpStackBody::of(&done.aggregate).ok_or_else(not_connected)?.with(check);
         return Ok(done.reply(body));
     }
@@ -172,6 +179,27 @@ fn checked(outward: &Outward, connection: &ChirpStackConnection) -> Result<(), P
         let host = url.parse::<axum::http::Uri>().ok().and_then(|url| url.host().map(str::to_owned));
         if host.is_some_and(|host| outward.refuses(&host)) {
             checks.fail(field, "is not in the public network: the operator lists others with --outward-networks");
+        }
+    }
+    checks.finish()
+}
+
+/// Refuses a client certificate that is none, or has another key.
+async fn certificates_fit(connection: &ChirpStackConnection, keeping: &Keeping<'_>) -> Result<(), Problem> {
+    let of_broker = connection.mqtt.as_ref();
+    let pairs = [
+        ("client_certificate", connection.client_certificate.as_deref(), connection.client_key.as_ref()),
+        (
+            "mqtt.client_certificate",
+            of_broker.and_then(|mqtt| mqtt.client_certificate.as_deref()),
+            of_broker.and_then(|mqtt| mqtt.client_key.as_ref()),
+        ),
+    ];
+    let mut checks = Checks::default();
+    for (field, certificate, key) in pairs {
+        let Some((certificate, key)) = certificate.zip(keeping.value_if_named(key).await?) else { continue };
+        if let Err(reason) = client_certificate::fits(certificate, &key) {
+            checks.fail(field, reason);
         }
     }
     checks.finish()

@@ -9,7 +9,7 @@ use crate::secret_ref::SecretRef;
 const URL_MAX_BYTES: usize = 256;
 /// Longest id of ChirpStack, in bytes. They are UUIDs; version 3 had integers.
 const ID_MAX_BYTES: usize = 100;
-/// Longest certificates of an authority, in bytes.
+/// Longest certificates, of an authority or of Waybill, in bytes.
 pub const CA_MAX_BYTES: usize = 16 * 1024;
 /// Most applications whose devices are imported without being asked for.
 pub const AUTO_IMPORT_MAX: usize = 32;
@@ -35,6 +35,12 @@ pub struct ChirpStackConnection {
     /// Certificates of the authority of an `https` URL (PEM); the system's own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
+    /// What Waybill shows to an `https` URL that asks for a certificate (PEM).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
+    /// The private key of this certificate (PEM).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<SecretRef>,
     /// For devices that name none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_device_profile_id: Option<String>,
@@ -67,6 +73,12 @@ pub struct ChirpStackMqtt {
     /// Certificates of the authority of an `mqtts` URL (PEM); the system's own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
+    /// What Waybill shows to an `mqtts` URL that asks for a certificate (PEM).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<String>,
+    /// The private key of this certificate (PEM).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<SecretRef>,
     /// [`EVENT_TOPIC_DEFAULT`] when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_topic: Option<String>,
@@ -75,8 +87,9 @@ pub struct ChirpStackMqtt {
 impl ChirpStackConnection {
     /// The secrets that it needs.
     pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
-        let password = self.mqtt.as_ref().and_then(|mqtt| mqtt.password.as_ref());
-        [Some(&self.api_key), password].into_iter().flatten().chain(self.webhook_secrets())
+        let of_broker = self.mqtt.iter().flat_map(|mqtt| [mqtt.password.as_ref(), mqtt.client_key.as_ref()]);
+        let of_api = [Some(&self.api_key), self.client_key.as_ref()];
+        of_api.into_iter().chain(of_broker).flatten().chain(self.webhook_secrets())
     }
 
     /// What webhooks may show.
@@ -94,7 +107,10 @@ impl ChirpStackConnection {
         };
         check("url", is_url(&self.url, &["http", "https"]), "http:// or https://, host and port, and nothing else");
         check("chirpstack_tenant_id", is_application_id(&self.chirpstack_tenant_id), ID_RULE);
-        check("ca", is_pem(self.ca.as_deref()), "PEM, at most 16 KiB");
+        check("ca", is_pem(self.ca.as_deref()), PEM_RULE);
+        check("client_certificate", is_pem(self.client_certificate.as_deref()), PEM_RULE);
+        check("client_certificate", self.client_certificate.is_none() || self.url.starts_with("https://"), TLS_RULE);
+        check("client_key", self.client_key.is_some() == self.client_certificate.is_some(), PAIR_RULE);
         let profile = self.default_device_profile_id.as_deref();
         check("default_device_profile_id", profile.is_none_or(is_application_id), ID_RULE);
         let has_first = self.webhook_secret.is_some() || self.second_webhook_secret.is_none();
@@ -113,13 +129,20 @@ impl ChirpStackConnection {
             |name: &str| (1..=USERNAME_MAX_BYTES).contains(&name.len()) && !name.contains(char::is_control);
         check("mqtt.username", mqtt.username.as_deref().is_none_or(is_username), "1 to 128 bytes");
         check("mqtt.password", mqtt.password.is_none() || mqtt.username.is_some(), "needs a username");
-        check("mqtt.ca", is_pem(mqtt.ca.as_deref()), "PEM, at most 16 KiB");
+        check("mqtt.ca", is_pem(mqtt.ca.as_deref()), PEM_RULE);
+        check("mqtt.client_certificate", is_pem(mqtt.client_certificate.as_deref()), PEM_RULE);
+        let is_tls = mqtt.url.starts_with("mqtts://");
+        check("mqtt.client_certificate", mqtt.client_certificate.is_none() || is_tls, TLS_RULE);
+        check("mqtt.client_key", mqtt.client_key.is_some() == mqtt.client_certificate.is_some(), PAIR_RULE);
         check("mqtt.event_topic", mqtt.event_topic.as_deref().is_none_or(is_event_topic), TOPIC_RULE);
         found
     }
 }
 
 const ID_RULE: &str = "1 to 100 letters, digits and hyphens";
+const PEM_RULE: &str = "PEM, at most 16 KiB";
+const TLS_RULE: &str = "needs an https or mqtts URL";
+const PAIR_RULE: &str = "a certificate and its private key belong together; null removes a key";
 const TOPIC_RULE: &str =
     "levels with {{application_id}}, {{dev_eui}} and {{event}} once each, as whole levels, and no wildcards";
 
@@ -175,6 +198,8 @@ mod tests {
             chirpstack_tenant_id: "60538e7d-0000-4000-8000-000000000001".into(),
             api_key: "secret:chirpstack-key".parse().unwrap(),
             ca: None,
+            client_certificate: None,
+            client_key: None,
             default_device_profile_id: None,
             webhook_secret: None,
             second_webhook_secret: None,
@@ -221,11 +246,14 @@ mod tests {
             username: None,
             password: Some("secret:p".parse().unwrap()),
             ca: Some("x".into()),
+            client_certificate: None,
+            client_key: Some("secret:k".parse().unwrap()),
             event_topic: Some("application/+/device/{{dev_eui}}/event/{{event}}".into()),
         };
         let wrong = ChirpStackConnection {
             url: "lns".into(),
             chirpstack_tenant_id: String::new(),
+            client_certificate: Some("-----BEGIN CERTIFICATE-----".into()),
             webhook_header: Some("a b".into()),
             auto_import: vec!["a/b".into()],
             mqtt: Some(mqtt),
@@ -235,14 +263,41 @@ mod tests {
         let expected = [
             "url",
             "chirpstack_tenant_id",
+            "client_certificate",
+            "client_key",
             "webhook_header",
             "auto_import",
             "mqtt.url",
             "mqtt.password",
             "mqtt.ca",
+            "mqtt.client_key",
             "mqtt.event_topic",
         ];
         assert_eq!(fields, expected);
+    }
+
+    #[test]
+    fn a_certificate_has_a_key_and_an_encrypted_connection() {
+        let certificate = || Some("-----BEGIN CERTIFICATE-----".to_owned());
+        let key = || Some("secret:k".parse().unwrap());
+        let with = ChirpStackConnection {
+            url: "https://lns".into(),
+            client_certificate: certificate(),
+            client_key: key(),
+            mqtt: Some(ChirpStackMqtt {
+                url: "mqtts://broker".into(),
+                username: None,
+                password: None,
+                ca: None,
+                client_certificate: certificate(),
+                client_key: Some("secret:of-broker".parse().unwrap()),
+                event_topic: None,
+            }),
+            ..connection()
+        };
+        assert_eq!(with.violations(), []);
+        let names: Vec<String> = with.secrets().map(ToString::to_string).collect();
+        assert_eq!(names, ["secret:chirpstack-key", "secret:k", "secret:of-broker"]);
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! One client for the ChirpStack of each tenant, made again when the tenant's connection or its key changes.
 //!
 //! Invariants: calls to one ChirpStack never delay those to another tenant's. At most [`CALLERS_MAX`] devices of a tenant are in calls at a time,
-//! and at most [`WAITING_MAX`] wait for their turn. After a failure no device calls until a pause is over. The key is read from the secrets
+//! and at most [`WAITING_MAX`] wait for their turn. After a failure no device calls until a pause is over. The keys are read from the secrets
 //! each time a client is made and kept nowhere else.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chirpstack::grpc::{ApiKey, Client, Connection, InvalidConnection};
+use chirpstack::grpc::{ApiKey, Client, ClientIdentity, Connection, InvalidConnection};
 use domain::tenant::Tenant;
 use domain::{Key, TenantId};
 use event_store::secrets::SecretError;
@@ -17,6 +17,7 @@ use rand::Rng;
 use runtime::outward::Outward;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
+use trust::SecretValue;
 
 use super::device_queue::DeviceQueues;
 
@@ -40,7 +41,7 @@ pub(crate) enum NoClient {
     NotConnected,
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the API key can't be read: {0}")]
+    #[error("the keys of the connection can't be read: {0}")]
     Secret(#[from] SecretError),
     #[error(transparent)]
     Invalid(#[from] InvalidConnection),
@@ -104,6 +105,10 @@ impl Clients {
         let key = key.reveal_text().ok_or_else(|| InvalidConnection("the API key isn't text".to_owned()))?;
         let mut settings = Connection::new(&connection.url, ApiKey::new(key.trim())?, self.outward.clone());
         settings.extra_ca_pem.clone_from(&connection.ca);
+        let client_key = self.secrets.read_named(tenant, connection.client_key.as_ref()).await?;
+        let client_key = client_key.as_ref().and_then(SecretValue::reveal_text);
+        let identity = connection.client_certificate.as_deref().zip(client_key);
+        settings.identity = identity.map(|(certificate, key)| ClientIdentity::new(certificate, key));
         let queues: Arc<dyn DeviceQueues> = Arc::new(Client::new(&settings)?);
         let made = Made { revision, queues, chirpstack_tenant_id: connection.chirpstack_tenant_id.clone() };
         *calls.made.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());

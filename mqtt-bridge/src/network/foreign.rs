@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use async_nats::Client;
 use chirpstack::events::{Hints, TopicTemplate, normalise};
-use domain::TenantId;
 use domain::tenant::{ChirpStackConnection, EVENT_TOPIC_DEFAULT, Tenant};
+use domain::{SecretRef, TenantId};
 use event_store::lease::Lease;
 use event_store::network::{RawEvent, RawEvents, RawSource};
 use event_store::{AppendError, EventStore, Followed, SecretStore, StoreError};
@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use trust::SecretValue;
 
 use super::metrics;
 use crate::link::subscription::{ForeignBroker, Received, one_connection};
@@ -45,8 +46,17 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
 const PORT: u16 = 1_883;
 const TLS_PORT: u16 = 8_883;
 
-/// Makes the settings of a connection with TLS: with this authority (PEM), or with those of the system.
-pub type TlsSettings = Arc<dyn Fn(Option<&str>) -> Result<Arc<ClientConfig>, String> + Send + Sync>;
+/// Whom a connection with TLS trusts, and what it shows.
+#[derive(Clone, Copy, Default)]
+pub struct BrokerTls<'a> {
+    /// Certificates of the authority (PEM); those of the system when absent.
+    pub ca: Option<&'a str>,
+    /// A client certificate and its private key (PEM).
+    pub identity: Option<(&'a str, &'a str)>,
+}
+
+/// Makes the settings of a connection with TLS.
+pub type TlsSettings = Arc<dyn Fn(BrokerTls<'_>) -> Result<Arc<ClientConfig>, String> + Send + Sync>;
 
 /// How many brokers this process reads, and how many of these connections are up.
 #[derive(Debug, Default)]
@@ -252,23 +262,28 @@ impl Reader {
         let topic = mqtt.event_topic.as_deref().unwrap_or(EVENT_TOPIC_DEFAULT);
         let template = TopicTemplate::parse(topic).map_err(|error| error.to_string())?;
         let (host, port, is_tls) = host_and_port(&mqtt.url).ok_or("the broker's URL can't be read")?;
-        let password = match &mqtt.password {
-            None => String::new(),
-            Some(secret) => {
-                let value = self.brokers.secrets.read(&self.tenant, secret).await.map_err(|error| error.to_string())?;
-                String::from_utf8(value.reveal().to_vec()).map_err(|_| "the broker's password is no text")?
-            }
+        let password = self.secret(mqtt.password.as_ref()).await?;
+        let client_key = self.secret(mqtt.client_key.as_ref()).await?;
+        let shown = BrokerTls {
+            ca: mqtt.ca.as_deref(),
+            identity: mqtt.client_certificate.as_deref().zip(client_key.as_ref().and_then(SecretValue::reveal_text)),
         };
+        let password = password.as_ref().map_or(Some(""), SecretValue::reveal_text);
+        let password = password.ok_or("the broker's password is no text")?.to_owned();
         let broker = ForeignBroker {
             host,
             port,
             client_id: format!("waybill-{}", self.tenant),
             credentials: mqtt.username.clone().map(|user| (user, password)),
-            tls: if is_tls { Some((self.brokers.tls)(mqtt.ca.as_deref())?) } else { None },
+            tls: if is_tls { Some((self.brokers.tls)(shown)?) } else { None },
             filter: template.filter(),
             outward: self.brokers.outward.clone(),
         };
         Ok((broker, template))
+    }
+
+    async fn secret(&self, named: Option<&SecretRef>) -> Result<Option<SecretValue>, String> {
+        self.brokers.secrets.read_named(&self.tenant, named).await.map_err(|error| error.to_string())
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chirpstack::grpc::application::ListApplicationsRequest;
 use chirpstack::grpc::device::StoredDevice;
-use chirpstack::grpc::{ApiKey, Client, Connection, Error};
+use chirpstack::grpc::{ApiKey, Client, ClientIdentity, Connection, Error};
 use domain::TenantId;
 use domain::tenant::ChirpStackConnection;
 use event_store::SecretStore;
@@ -48,7 +48,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The client of a tenant's connection. The key is read each time.
+    /// The client of a tenant's connection. The keys are read each time.
     pub(crate) async fn of(
         tenant: &TenantId,
         connection: &ChirpStackConnection,
@@ -57,10 +57,15 @@ impl Server {
     ) -> Result<Self, ServerError> {
         let key = secrets.read(tenant, &connection.api_key).await;
         let key = key.map_err(|error| ServerError::Away(error.to_string()))?;
+        let client_key = secrets.read_named(tenant, connection.client_key.as_ref()).await;
+        let client_key = client_key.map_err(|error| ServerError::Away(error.to_string()))?;
+        let client_key = client_key.as_ref().and_then(|key| key.reveal_text());
+        let identity = connection.client_certificate.as_deref().zip(client_key);
         let unusable = |error: chirpstack::grpc::InvalidConnection| ServerError::Away(error.to_string());
         let api_key = ApiKey::new(key.reveal_text().unwrap_or_default()).map_err(unusable)?;
         let connection_of_client = Connection {
             extra_ca_pem: connection.ca.clone(),
+            identity: identity.map(|(certificate, key)| ClientIdentity::new(certificate, key)),
             ..Connection::new(&connection.url, api_key, outward.clone())
         };
         Ok(Self {

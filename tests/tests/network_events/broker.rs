@@ -1,4 +1,4 @@
-//! A Mosquitto, as the broker of ChirpStack's MQTT integration.
+//! A Mosquitto, as the broker of ChirpStack's MQTT integration. With TLS it lets in only clients with a certificate and a password.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use rumqttc::{AsyncClient, Event, MqttOptions, Outgoing, Packet, PublishOptions,
 use serde_json::Value;
 use waybill::stack::{Process, Spawner, free_port};
 
-use crate::certificates::Ca;
+use crate::certificates::{Ca, Certificate};
 use crate::world::PATIENCE;
 
 pub(super) const USER: &str = "waybill";
@@ -22,6 +22,8 @@ pub(super) struct Broker {
     tls_port: u16,
     /// The certificate of its authority, PEM.
     pub(super) ca: String,
+    /// What it wants to see of Waybill.
+    pub(super) shown: Certificate,
     client: AsyncClient,
     events: rumqttc::EventLoop,
 }
@@ -38,16 +40,17 @@ impl Broker {
     pub(super) async fn start(directory: &Path) -> Self {
         let (port, tls_port, spawner) = (free_port().unwrap(), free_port().unwrap(), Spawner::start());
         let certificates = directory.join("broker");
-        Ca::new("CA of a broker").equips(&certificates);
+        let authority = Ca::new("CA of a broker");
+        authority.equips(&certificates);
         let file = |name: &str| certificates.join(name).display().to_string();
-        let (certificate, key) = (file("server.crt"), file("server.key"));
+        let (ca, certificate, key) = (file("ca.crt"), file("server.crt"), file("server.key"));
         let passwords = directory.join("mosquitto.passwords");
         let mut make = Command::new(program("mosquitto_passwd"));
         let made = make.args(["-c", "-b"]).arg(&passwords).args([USER, PASSWORD]).status().unwrap();
         assert!(made.success());
         let user = if is_root() { "user root\n" } else { "" };
         let settings = format!(
-            "{user}password_file {}\nlistener {port} 127.0.0.1\nlistener {tls_port} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\n",
+            "{user}password_file {}\nlistener {port} 127.0.0.1\nlistener {tls_port} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\ncafile {ca}\nrequire_certificate true\n",
             passwords.display()
         );
         let config = directory.join("mosquitto.conf");
@@ -63,8 +66,8 @@ impl Broker {
             assert!(Instant::now() < deadline, "mosquitto doesn't answer: {}", std::fs::read_to_string(&log).unwrap());
             tokio::time::sleep(PAUSE).await;
         }
-        let ca = std::fs::read_to_string(file("ca.crt")).unwrap();
-        Self { process, _spawner: spawner, tls_port, ca, client, events }
+        let (ca, shown) = (std::fs::read_to_string(ca).unwrap(), authority.of_client("waybill"));
+        Self { process, _spawner: spawner, tls_port, ca, shown, client, events }
     }
 
     pub(super) fn url(&self) -> String {

@@ -107,16 +107,25 @@ pub fn client(ca: Option<&Path>, identity: Option<(&Path, &Path)>) -> Result<Arc
     Ok(Arc::new(shown.with_context(|| format!("{} and {} don't fit", cert.display(), key.display()))?))
 }
 
-/// Settings of a client that trusts a CA in a PEM text alone, or those of the system.
-pub(crate) fn trusting_pem(ca: Option<&str>) -> Result<Arc<ClientConfig>> {
-    let Some(ca) = ca else { return client(None, None) };
+/// Settings of a client that trusts a CA in a PEM text alone, or those of the system, and shows a certificate with its key.
+pub(crate) fn with_pem(ca: Option<&str>, identity: Option<(&str, &str)>) -> Result<Arc<ClientConfig>> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let mut roots = RootCertStore::empty();
-    for certificate in pem::certificates(Path::new("the CA of the connection"), ca.as_bytes())? {
-        roots.add(certificate).context("the CA of the connection is none")?;
-    }
-    let builder = builder.with_safe_default_protocol_versions()?.with_root_certificates(roots);
-    Ok(Arc::new(builder.with_no_client_auth()))
+    let builder = builder.with_safe_default_protocol_versions()?;
+    let builder = match ca {
+        None => builder.with_native_roots().context("the system's certificates can't be read")?,
+        Some(ca) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in pem::certificates(Path::new("the CA of the connection"), ca.as_bytes())? {
+                roots.add(certificate).context("the CA of the connection is none")?;
+            }
+            builder.with_root_certificates(roots)
+        }
+    };
+    let Some((certificate, key)) = identity else { return Ok(Arc::new(builder.with_no_client_auth())) };
+    let chain = pem::certificates(Path::new("the client certificate of the connection"), certificate.as_bytes())?;
+    let key = pem::private_key(Path::new("the client key of the connection"), key.as_bytes())?;
+    let shown = builder.with_client_auth_cert(chain, key);
+    Ok(Arc::new(shown.context("the client certificate and the client key of the connection don't fit")?))
 }
 
 /// Settings of a client that can't speak TLS with anybody.
@@ -124,6 +133,11 @@ pub(crate) fn trusting_nobody() -> Result<Arc<ClientConfig>> {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_safe_default_protocol_versions()?.with_root_certificates(RootCertStore::empty());
     Ok(Arc::new(builder.with_no_client_auth()))
+}
+
+/// A PEM file as text.
+pub(crate) fn pem_text(path: &Path) -> Result<String> {
+    String::from_utf8(pem::read(path)?).with_context(|| format!("{} is not a PEM file", path.display()))
 }
 
 fn roots(ca: &Path) -> Result<RootCertStore> {

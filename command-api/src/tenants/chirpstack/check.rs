@@ -32,18 +32,20 @@ impl CheckBody {
     }
 }
 
-pub(super) async fn check(
-    outward: &Outward,
-    connection: &ChirpStackConnection,
-    api_key: Option<SecretValue>,
-) -> CheckBody {
-    timeout(CHECK_MAX, ask(outward, connection, api_key))
+/// The secrets that the check needs.
+pub(super) struct Shown {
+    pub(super) api_key: Option<SecretValue>,
+    pub(super) client_key: Option<SecretValue>,
+}
+
+pub(super) async fn check(outward: &Outward, connection: &ChirpStackConnection, shown: Shown) -> CheckBody {
+    timeout(CHECK_MAX, ask(outward, connection, shown))
         .await
         .unwrap_or_else(|_| CheckBody::new("unreachable", "it did not answer in time"))
 }
 
-async fn ask(outward: &Outward, connection: &ChirpStackConnection, api_key: Option<SecretValue>) -> CheckBody {
-    let settings = network_server::settings(outward, connection, api_key.as_ref());
+async fn ask(outward: &Outward, connection: &ChirpStackConnection, shown: Shown) -> CheckBody {
+    let settings = network_server::settings(outward, connection, shown.api_key.as_ref(), shown.client_key.as_ref());
     let client = settings.and_then(|settings| Client::new(&Connection { call_timeout: CALL_MAX, ..settings }));
     let client = match client {
         Ok(client) => client,

@@ -29,6 +29,12 @@ pub(crate) struct ChirpStackRequest {
     api_key: Change<SecretInput>,
     /// Certificates of the authority of an https URL (PEM); the system's own when absent.
     ca: Option<String>,
+    /// What Waybill shows to a ChirpStack that asks for a certificate (PEM, with the certificates between it and its authority).
+    client_certificate: Option<String>,
+    /// The private key of this certificate (PEM, not encrypted), never shown again.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password, write_only)]
+    client_key: Change<SecretInput>,
     /// For devices that name none.
     default_device_profile_id: Option<String>,
     /// What webhooks must show: the value of `webhook_header`, or the key of `X-Waybill-Signature`. Never shown again.
@@ -63,6 +69,12 @@ pub(crate) struct MqttRequest {
     password: Change<SecretInput>,
     /// Certificates of the authority of an mqtts URL (PEM); the system's own when absent.
     ca: Option<String>,
+    /// What Waybill shows to a broker that asks for a certificate (PEM, with the certificates between it and its authority).
+    client_certificate: Option<String>,
+    /// The private key of this certificate (PEM, not encrypted), never shown again.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password, write_only)]
+    client_key: Change<SecretInput>,
     /// As ChirpStack is configured: `application/{{application_id}}/device/{{dev_eui}}/event/{{event}}` when absent.
     event_topic: Option<String>,
 }
@@ -96,6 +108,8 @@ impl ChirpStackRequest {
             .changed("api_key", "api-key", kept(|before| Some(&before.api_key)), &self.api_key)
             .await?
             .ok_or_else(|| Problem::invalid("api_key", "is missing"))?;
+        let secret = kept(|before| before.client_key.as_ref());
+        let client_key = keeping.changed_pem("client_key", "client-key", secret, &self.client_key).await?;
         let secret = kept(|before| before.webhook_secret.as_ref());
         let webhook_secret = keeping.changed("webhook_secret", "webhook", secret, &self.webhook_secret).await?;
         let secret = kept(|before| before.second_webhook_secret.as_ref());
@@ -106,8 +120,11 @@ impl ChirpStackRequest {
             Some(mqtt) => {
                 let password = kept(|before| before.mqtt.as_ref()?.password.as_ref());
                 let password = keeping.changed("mqtt.password", "mqtt", password, &mqtt.password).await?;
-                let MqttRequest { url, username, ca, event_topic, .. } = mqtt;
-                Some(ChirpStackMqtt { url, username, password, ca, event_topic })
+                let client_key = kept(|before| before.mqtt.as_ref()?.client_key.as_ref());
+                let client_key =
+                    keeping.changed_pem("mqtt.client_key", "mqtt-client-key", client_key, &mqtt.client_key).await?;
+                let MqttRequest { url, username, ca, client_certificate, event_topic, .. } = mqtt;
+                Some(ChirpStackMqtt { url, username, password, ca, client_certificate, client_key, event_topic })
             }
         };
         Ok(ChirpStackConnection {
@@ -115,6 +132,8 @@ impl ChirpStackRequest {
             chirpstack_tenant_id: self.chirpstack_tenant_id,
             api_key,
             ca: self.ca,
+            client_certificate: self.client_certificate,
+            client_key,
             default_device_profile_id: self.default_device_profile_id,
             webhook_secret,
             second_webhook_secret,
@@ -133,6 +152,9 @@ pub(crate) struct ChirpStackBody {
     /// `set`
     api_key: &'static str,
     ca: Option<String>,
+    client_certificate: Option<String>,
+    /// `set` or `missing`
+    client_key: &'static str,
     default_device_profile_id: Option<String>,
     /// `set` or `missing`
     webhook_secret: &'static str,
@@ -156,6 +178,9 @@ pub(crate) struct MqttBody {
     /// `set` or `missing`
     password: &'static str,
     ca: Option<String>,
+    client_certificate: Option<String>,
+    /// `set` or `missing`
+    client_key: &'static str,
     event_topic: String,
 }
 
@@ -168,6 +193,8 @@ impl ChirpStackBody {
             username: mqtt.username,
             password: presence(mqtt.password.is_some()),
             ca: mqtt.ca,
+            client_certificate: mqtt.client_certificate,
+            client_key: presence(mqtt.client_key.is_some()),
             event_topic: mqtt.event_topic.unwrap_or_else(|| EVENT_TOPIC_DEFAULT.to_owned()),
         });
         Some(Self {
@@ -175,6 +202,8 @@ impl ChirpStackBody {
             chirpstack_tenant_id: connection.chirpstack_tenant_id,
             api_key: presence(true),
             ca: connection.ca,
+            client_certificate: connection.client_certificate,
+            client_key: presence(connection.client_key.is_some()),
             default_device_profile_id: connection.default_device_profile_id,
             webhook_secret: presence(connection.webhook_secret.is_some()),
             second_webhook_secret: presence(connection.second_webhook_secret.is_some()),

@@ -39,10 +39,31 @@ impl<'a> Keeping<'a> {
         before: Option<&SecretRef>,
         change: &Change<SecretInput>,
     ) -> Result<Option<SecretRef>, Problem> {
+        self.changed_to(purpose, before, change, |given| given.value(field)).await
+    }
+
+    /// The same for a private key in PEM.
+    pub(super) async fn changed_pem(
+        &mut self,
+        field: &str,
+        purpose: &str,
+        before: Option<&SecretRef>,
+        change: &Change<SecretInput>,
+    ) -> Result<Option<SecretRef>, Problem> {
+        self.changed_to(purpose, before, change, |given| given.private_key(field)).await
+    }
+
+    async fn changed_to(
+        &mut self,
+        purpose: &str,
+        before: Option<&SecretRef>,
+        change: &Change<SecretInput>,
+        value: impl FnOnce(&SecretInput) -> Result<SecretValue, Problem>,
+    ) -> Result<Option<SecretRef>, Problem> {
         match change {
             Change::Keep => Ok(before.cloned()),
             Change::Clear => Ok(None),
-            Change::Set(given) => self.set(purpose, before, given.value(field)?).await.map(Some),
+            Change::Set(given) => self.set(purpose, before, value(given)?).await.map(Some),
         }
     }
 
@@ -77,6 +98,14 @@ impl<'a> Keeping<'a> {
         match self.new.iter().find(|(new, _)| new == secret) {
             Some((_, value)) => Ok(Some(value.clone())),
             None => self.read(secret).await,
+        }
+    }
+
+    /// None for no reference.
+    pub(super) async fn value_if_named(&self, secret: Option<&SecretRef>) -> Result<Option<SecretValue>, Problem> {
+        match secret {
+            Some(secret) => self.value_of(secret).await,
+            None => Ok(None),
         }
     }
 
