@@ -20,7 +20,9 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 pub use gathering::{
     Forecast, ForecastGroup, ForecastKey, GATHER_RANGE_S, Gathered, PendingTransfer, forecast, gather, gather_s,
 };
-pub use steps::{Remote, Step, name_over_there, next_step, owner_of_name, poll_interval_s, report_due, time_limit_s};
+pub use steps::{
+    Remote, Step, awaits_image, name_over_there, next_step, owner_of_name, poll_interval_s, report_due, time_limit_s,
+};
 
 use crate::decider::Decider;
 use crate::ids::{CampaignId, DeviceId, FirmwareId, FuotaDeploymentId, TenantId, name_based_uuid};

@@ -17,10 +17,8 @@ const PROFILE_ID: &str = "8d3c2b1a-0000-4000-8000-00000000000f";
 /// Duration of a job of a deployment. It is long enough to kill Waybill between two jobs.
 const JOB: Duration = Duration::from_millis(250);
 
-/// A status of gRPC.
-const UNAVAILABLE: i32 = 14;
-/// Calls that fail: more than there will be.
-const MANY: u32 = 900;
+/// How long ChirpStack takes to add devices, in milliseconds: less than a call may take.
+const ADDING_MS: u64 = 3_000;
 
 struct Fleet {
     world: World,
@@ -238,8 +236,11 @@ impl Fleet {
 async fn lorawan_devices_end_a_campaign_by_uplinks_alone_beside_mqtt_devices() {
     let (fleet, devices) = Fleet::of_uplinks().await;
     let firmware = fleet.world.firmware(&fleet.api, "2.0.0").await;
-    let is_away = FaultKind::Fails { code: UNAVAILABLE, message: "later".to_owned() };
-    fleet.lns.carry_out(Command::Fault { path: "StartDeployment".to_owned(), times: MANY, fault: is_away }).unwrap();
+    let is_slow = FaultKind::Delays { millis: ADDING_MS };
+    fleet
+        .lns
+        .carry_out(Command::Fault { path: "FuotaService/AddDevices".to_owned(), times: 1, fault: is_slow })
+        .unwrap();
     let wanted = json!({
         "deployment_strategy": "immediate", "target_all": true, "max_concurrent_updates": 1, "lorawan": {"max_concurrent_updates": 3},
     });
@@ -259,12 +260,11 @@ async fn lorawan_devices_end_a_campaign_by_uplinks_alone_beside_mqtt_devices() {
         fleet.update_is(devices[index].id(), 1, 1, "confirmed").await;
     }
 
-    // A device that leaves between its addition and the start gets no fragments.
-    fleet.until_there("the devices are added", |lns| lns.calls("FuotaService/StartDeployment") > 0).await;
+    // A device that leaves while ChirpStack adds it, which is the last call before the start, gets no fragments.
+    fleet.until_there("the devices are being added", |lns| lns.calls("FuotaService/AddDevices") > 0).await;
     fleet.api.post("/updates/lora-3~1/cancel", &json!({"reason": "not this one"})).await.unwrap();
     let path = format!("/campaigns/{campaign}/lorawan-deployments");
     fleet.until(&path, "one device is withdrawn", |body| body["items"][0]["withdrawn"] == 1).await;
-    fleet.lns.carry_out(Command::ClearFaults).unwrap();
     for n in 1..=2 {
         fleet.update_is(&format!("lora-{n}"), 1, 1, "confirmed").await;
     }

@@ -3,8 +3,8 @@
 
 use uuid::Uuid;
 
-use super::{DeploymentPhase, FuotaDeployment, TransferOutcome};
-use crate::device::{Phase, ReportStatus};
+use super::{DeploymentPhase, DeploymentPlan, FuotaDeployment, PlannedDevice, TransferOutcome};
+use crate::device::{Device, Lifecycle, Phase, ReportStatus};
 use crate::ids::FuotaDeploymentId;
 use crate::lorawan::Parameters;
 
@@ -36,7 +36,7 @@ pub enum Step {
     DeleteCopies {
         ids: Vec<String>,
     },
-    /// Add the devices that are missing over there, and start.
+    /// Add the devices that are missing over there, take out those that have left, and start.
     Start {
         chirpstack_id: String,
     },
@@ -99,6 +99,19 @@ pub fn next_step(deployment: &FuotaDeployment, remotes: &[Remote]) -> Step {
             }
         }
     }
+}
+
+/// Whether a device still waits for the image of its deployment: it is in service, as it was planned, and so is the attempt of its update.
+pub fn awaits_image(plan: &DeploymentPlan, planned: &PlannedDevice, device: &Device) -> bool {
+    let profile = &device.profile;
+    let is_as_planned = device.lifecycle == Lifecycle::Active
+        && profile.lorawan_dev_eui.as_deref() == Some(&planned.dev_eui)
+        && profile.chirpstack_app_id.as_deref() == Some(&plan.application_id);
+    is_as_planned
+        && device.update(planned.ordinal).is_some_and(|update| {
+            let waits = matches!(update.phase, Phase::Accepted | Phase::Downloading | Phase::Verifying);
+            update.attempt == planned.attempt && waits
+        })
 }
 
 /// Pause between two looks at a started deployment, in seconds: devices answer with their uplinks.

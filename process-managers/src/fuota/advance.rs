@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use chirpstack::grpc::fuota::{DeploymentDevice, DeploymentJob, DeviceOutcome};
 use chrono::TimeDelta;
+use domain::device::Device;
 use domain::firmware::object_name;
 use domain::fuota::{
     DeploymentPlan, DeviceEnd, FuotaCommand, FuotaDeployment, PlannedDevice, REASON_OVERDUE, REASON_REMOVED_THERE,
-    Remote, Step, TransferOutcome, next_step, poll_interval_s, time_limit_s,
+    REASON_UPDATE_CHANGED, Remote, Step, TransferOutcome, awaits_image, next_step, poll_interval_s, time_limit_s,
 };
 use domain::values::Sha256Digest;
 use domain::{FuotaDeploymentId, Key};
+use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path as ObjectPath;
 use projections::fuota::LiveDeployment;
@@ -24,6 +26,8 @@ use crate::reconciler::ReconcileError;
 
 /// Steps of one deployment in one run.
 const STEPS_MAX: usize = 12;
+/// Devices that are loaded at the same time.
+const LOADED_AT_ONCE: usize = 32;
 /// The last job of a deployment.
 const LAST_JOB: &str = "COMPLETE";
 /// Reason of a device that is not in the deployment over there.
@@ -115,6 +119,7 @@ impl One<'_> {
     async fn create(&self) -> Result<(), Stop> {
         let open: Vec<PlannedDevice> = self.deployment.open_devices().cloned().collect();
         sessions::claim(self.worker, self.id, open).await?;
+        self.end_those_that_left().await?;
         let key = Key::<FuotaDeployment>::new(self.worker.tenant, &self.id);
         let now = self.worker.tools.store.load_fresh(&key).await.map_err(ReconcileError::from)?;
         if now.aggregate.phase.is_ended() {
@@ -139,7 +144,35 @@ impl One<'_> {
         Ok((Sha256Digest::of(&image) == *sha256).then(|| image.to_vec()))
     }
 
-    /// Adds the devices that are missing over there, takes out those whose update has ended meanwhile, and starts.
+    /// Ends the deployment for devices that don't wait for the image any more; says whether there are any. Rows may not know it yet, so
+    /// the log is asked.
+    async fn end_those_that_left(&self) -> Result<bool, Stop> {
+        let open: Vec<PlannedDevice> = self.deployment.open_devices().cloned().collect();
+        let looks = futures::stream::iter(open).map(|planned| async move {
+            let key = Key::<Device>::new(self.worker.tenant, &planned.device);
+            let loaded = self.worker.tools.store.load_fresh(&key).await.map_err(ReconcileError::from)?;
+            let waits = awaits_image(self.plan, &planned, &loaded.aggregate);
+            let end = || DeviceEnd::new(planned.device, TransferOutcome::Withdrawn, Some(REASON_UPDATE_CHANGED));
+            Ok::<_, Stop>((!waits).then(end))
+        });
+        let ends: Vec<Option<DeviceEnd>> = looks.buffered(LOADED_AT_ONCE).try_collect().await?;
+        let ends: Vec<DeviceEnd> = ends.into_iter().flatten().collect();
+        let have_left = !ends.is_empty();
+        if have_left {
+            self.tell(FuotaCommand::EndDevices { ends }).await?;
+        }
+        Ok(have_left)
+    }
+
+    /// Whether nothing was recorded since the step was chosen.
+    async fn is_unchanged(&self) -> Result<bool, Stop> {
+        let key = Key::<FuotaDeployment>::new(self.worker.tenant, &self.id);
+        let now = self.worker.tools.store.load_fresh(&key).await.map_err(ReconcileError::from)?;
+        Ok(*now.aggregate == *self.deployment)
+    }
+
+    /// Adds the devices that are missing over there, takes out those whose update has ended meanwhile, and starts. The last thing before the
+    /// start is a look whether any device has left: a started deployment can't be changed.
     async fn start(&self, chirpstack_id: &str) -> Result<(), Stop> {
         let server = self.worker.server;
         let there = calls::devices(server, chirpstack_id).await?;
@@ -152,6 +185,9 @@ impl One<'_> {
         let are_added = euis.is_empty() || calls::add(server, chirpstack_id, &euis).await? == Added::All;
         if !are_added && self.add_singly(chirpstack_id).await? {
             // The next step depends on whether any device is left.
+            return Ok(());
+        }
+        if self.end_those_that_left().await? || !self.is_unchanged().await? {
             return Ok(());
         }
         calls::start(server, chirpstack_id).await?;

@@ -1,7 +1,9 @@
 //! What is different for devices that are reached over LoRaWAN.
 
 use super::*;
-use crate::lorawan;
+use crate::change::Change;
+use crate::fuota::{DeploymentPlan, MulticastClass, PlannedDevice, awaits_image};
+use crate::lorawan::{self, Parameters, Region};
 
 fn lorawan() -> Vec<DeviceCommand> {
     let profile = Profile { lorawan_dev_eui: Some("0102030405060708".to_owned()), ..profile() }.reached_by_identity();
@@ -31,4 +33,45 @@ fn an_image_that_no_region_can_carry_is_refused_over_lorawan_only() {
     given(lorawan()).when(ask(large.clone())).refused("not_eligible");
     large.firmware.size -= 1;
     given(lorawan()).when(ask(large)).then(&["update.queued 1/0 2.0.0", "update.dispatched 1/1"]);
+}
+
+#[test]
+fn a_device_waits_for_its_image_as_it_was_planned_and_no_longer() {
+    const APPLICATION: &str = "fe0631ba-f18b-42ef-99f5-c9a37521a4b8";
+    let planned = PlannedDevice {
+        device: DeviceId::new("d-1").unwrap(),
+        dev_eui: "0102030405060708".to_owned(),
+        ordinal: 1,
+        attempt: 1,
+        campaign: None,
+    };
+    let plan = DeploymentPlan {
+        firmware_id: FirmwareId(uuid::Uuid::nil()),
+        size: 1_000,
+        sha256: Sha256Digest([7; 32]),
+        application_id: APPLICATION.to_owned(),
+        device_profile_id: "profile".to_owned(),
+        region: Region::Eu868,
+        class: MulticastClass::C,
+        parameters: Parameters::plan(1_000, Region::Eu868, 60).unwrap(),
+        devices: vec![planned.clone()],
+    };
+    let after = |more: Vec<DeviceCommand>| {
+        let amended =
+            ProfilePatch { chirpstack_app_id: Change::Set(APPLICATION.to_owned()), ..ProfilePatch::default() };
+        let amend = DeviceCommand::Amend { patch: amended, versions: Default::default() };
+        let past = vec![amend, update_to("2.0.0")];
+        awaits_image(&plan, &planned, &state_of(&[lorawan(), past, more].concat()))
+    };
+    let accepted = || report(1, 1, ReportStatus::Received);
+    assert!(!after(vec![]), "it has not answered");
+    assert!(after(vec![accepted()]));
+    assert!(!after(vec![accepted(), cancel(1)]));
+    assert!(!after(vec![accepted(), DeviceCommand::Decommission]));
+    assert!(!after(vec![accepted(), report(1, 1, ReportStatus::Installing)]), "it has the image by other means");
+    let moved = ProfilePatch { lorawan_dev_eui: Change::Set("ffffffffffffffff".to_owned()), ..ProfilePatch::default() };
+    let moved = DeviceCommand::Amend { patch: moved, versions: Default::default() };
+    assert!(!after(vec![accepted(), moved]));
+    let other = PlannedDevice { attempt: 2, ..planned.clone() };
+    assert!(!awaits_image(&plan, &other, &state_of(&[lorawan(), vec![update_to("2.0.0"), accepted()]].concat())));
 }
