@@ -137,7 +137,10 @@ impl Fleet {
 
     fn arrival(&self, topic: MarkTopic) -> Arrival {
         let sequence = self.messages.fetch_add(1, Ordering::Relaxed) + 1;
-        Arrival { mark: Some(Mark { topic, incarnation_ms: self.incarnation_ms, sequence }), ..Arrival::default() }
+        Arrival {
+            mark: Some(Mark { topic, incarnation_ms: self.incarnation_ms, sequence, frame: None }),
+            ..Arrival::default()
+        }
     }
 
     /// End of the log.

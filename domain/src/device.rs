@@ -59,7 +59,7 @@ pub use credentials::{
 pub use desired::Desired;
 pub use eligibility::{Candidate, Exclusion, Overrides, QUEUE_GRANTED_MAX, QUEUE_MAX, exclusion, image_max_bytes};
 pub use events::DeviceEvent;
-pub use mark::{AppliedMarks, Arrival, Mark, MarkTopic};
+pub use mark::{AppliedMarks, Arrival, Frame, Mark, MarkTopic};
 pub use messages::{Info, OfflineCause, Presence, Report, ReportStatus};
 pub use network::{
     CODE_REMOVED_THERE, DEVICE_SECRET_PREFIX, EDITED_MAX, LEFTOVERS_MAX, LorawanKey, LorawanKeys,

@@ -21,7 +21,7 @@ use std::time::Duration;
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::message::Acker;
 use bytes::Bytes;
-use domain::device::{Mark, MarkTopic};
+use domain::device::{Frame, Mark, MarkTopic};
 use domain::{DeviceId, TenantId};
 use event_store::telemetry::BrokerPlace;
 
@@ -80,8 +80,9 @@ impl Inbound {
 pub(crate) enum Numbering {
     /// The broker, in the order in which devices have published.
     Broker,
-    /// The queue of events of network servers, which don't come in order. One event may give several messages, each with its part.
-    Network { part: u8 },
+    /// The queue of events of network servers, which don't come in order. One event may give several messages, each with its part. An uplink
+    /// has a frame.
+    Network { part: u8, frame: Option<Frame> },
 }
 
 /// Identifies a message, however often it is delivered.
@@ -119,8 +120,14 @@ struct Kept {
 impl Delivery {
     /// The message's position in the order of its device's messages, if there is one.
     pub(crate) fn mark(self, topic: MarkTopic) -> Option<Mark> {
-        let mark = Mark { topic, incarnation_ms: self.incarnation_ms, sequence: self.number };
-        (self.numbering == Numbering::Broker).then_some(mark)
+        let Self { incarnation_ms, number: sequence, .. } = self;
+        match self.numbering {
+            Numbering::Broker => Some(Mark { topic, incarnation_ms, sequence, frame: None }),
+            Numbering::Network { frame, .. } if topic == MarkTopic::Status => {
+                Some(Mark { topic: MarkTopic::Uplink, incarnation_ms, sequence, frame })
+            }
+            Numbering::Network { .. } => None,
+        }
     }
 
     /// The same for telemetry.
@@ -133,7 +140,7 @@ impl Delivery {
     pub(crate) fn name(self) -> [String; 3] {
         let store = match self.numbering {
             Numbering::Broker => "mqtt".to_owned(),
-            Numbering::Network { part } => format!("network-{part}"),
+            Numbering::Network { part, .. } => format!("network-{part}"),
         };
         [store, self.incarnation_ms.to_string(), self.number.to_string()]
     }

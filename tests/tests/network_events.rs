@@ -5,6 +5,8 @@ mod broker;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::{self, AckKind, Message};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use event_store::network::{JetStreamRawEvents, RawEvent, RawEvents, RawSource};
@@ -165,7 +167,10 @@ async fn an_uplink_by_both_ways_counts_once_and_nothing_is_lost_when_waybill_die
     let connection = json!({
         "url": "http://127.0.0.1:1", "chirpstack_tenant_id": "52f14cd4-c6f1-4fbd-8f87-4025e1d49242", "api_key": "k",
         "webhook_secret": "a secret of webhooks",
-        "mqtt": {"url": broker.url(), "ca": broker.ca, "username": broker::USER, "password": broker::PASSWORD},
+        "mqtt": {
+            "url": broker.url(), "ca": broker.ca, "username": broker::USER, "password": broker::PASSWORD,
+            "client_certificate": broker.shown.cert, "client_key": broker.shown.key,
+        },
     });
     let reply = api.send(Method::PUT, "/tenants/default/chirpstack", Some(&connection)).await.unwrap();
     assert_eq!(reply.status, 200, "{}", reply.body);
@@ -267,4 +272,61 @@ async fn fill(world: &World, events: usize) {
         queue.keep(&event(n)).await.unwrap();
     });
     kept.await;
+}
+
+/// How long the queue keeps a message back for a process that has it.
+const PROGRESS: Duration = Duration::from_secs(2);
+
+/// A bridge has a boot and stands still. Another one handles the next boot, and a third one gets the first boot again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_boot_that_comes_to_another_process_changes_nothing() {
+    let mut world = World::start_with(&SECRETS).await;
+    let api = with_devices(&world, 1).await;
+    let boot = |f_cnt: u64, version: u8| uplink(0, f_cnt, &[0x82, f_cnt as u8, version, 0, 0], 20);
+    deliver(&world, "default?event=up", &boot(4, 1)).await;
+    let runs = async |world: &World, version: &str| {
+        world.until_get(&api, "/devices/lora-0", version, |body| body["firmware_version"] == version).await
+    };
+    runs(&world, "1.0.0").await;
+    world.settles().await;
+    world.kill_waybill();
+    let (mut process, base) = world.another_api(&SECRETS).await;
+    for (f_cnt, version) in [(5, 1), (6, 2)] {
+        assert_eq!(post_to(&base, "default?event=up", &boot(f_cnt, version)).await, 200);
+    }
+    process.terminate().await;
+    let held = first_of_queue(&world).await;
+    let restarts = async {
+        world.start_waybill().await;
+        runs(&world, "2.0.0").await;
+        world.kill_waybill();
+        world.start_waybill().await;
+    };
+    tokio::select! {
+        () = restarts => {}
+        () = hold(&held) => {}
+    }
+    held.ack_with(AckKind::Nak(None)).await.unwrap();
+    let is_late =
+        |body: &Value| body["items"].as_array().unwrap().iter().any(|one| one["type"] == "device.reported_late");
+    world.until_get(&api, "/devices/lora-0/history?limit=200", "the older boot is noted", is_late).await;
+    assert_eq!(runs(&world, "2.0.0").await["firmware_version"], "2.0.0");
+    world.read_models_equal_a_replay().await;
+}
+
+/// Keeps an event of the queue from other processes, until it is dropped.
+async fn hold(held: &Message) {
+    loop {
+        held.ack_with(AckKind::Progress).await.unwrap();
+        tokio::time::sleep(PROGRESS).await;
+    }
+}
+
+/// The oldest event of the queue, as a process has it that was given it.
+async fn first_of_queue(world: &World) -> Message {
+    let nats = waybill::nats::connect(&world.stack.nats.waybill_url(), "waybill-test").await.unwrap();
+    let stream = jetstream::new(nats).get_stream("NETWORK").await.unwrap();
+    let queue: PullConsumer = stream.get_consumer("waybill-network").await.unwrap();
+    let mut first = queue.fetch().max_messages(1).expires(crate::world::PATIENCE).messages().await.unwrap();
+    first.next().await.unwrap().unwrap()
 }

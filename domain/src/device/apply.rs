@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::codes::{CODE_WRONG_BYTES, CodeClass};
 use super::credentials::Credential;
 use super::events::DeviceEvent as E;
-use super::mark::newer;
+use super::mark::{MarkTopic, newer};
 use super::phase::{Outcome, Phase, WaitReason};
 use super::progress::UpdateState;
 use super::report::past_return;
@@ -94,7 +94,8 @@ impl Device {
         }
         if let Some(update) = event.update().and_then(|update| self.updates.get_mut(&update.ordinal)) {
             update.seq = self.version;
-            update.newest_report = event.mark().map_or(update.newest_report, |mark| newer(update.newest_report, mark));
+            let mark = event.mark().filter(|mark| mark.topic != MarkTopic::Uplink);
+            update.newest_report = mark.map_or(update.newest_report, |mark| newer(update.newest_report, mark));
         }
     }
 

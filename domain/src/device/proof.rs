@@ -73,7 +73,7 @@ impl Device {
                     || self.late.iter().any(|late| late.boot_id.is_none() && late.versions == *versions)
             }
         };
-        let again = Some(mark) == self.applied.status;
+        let again = [self.applied.status, self.applied.uplink].contains(&Some(mark));
         (!is_known && !again).then(|| E::ReportedLate { boot_id: boot_id.clone(), versions: versions.clone(), mark })
     }
 

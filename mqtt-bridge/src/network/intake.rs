@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chirpstack::events::{Event, NetworkEvent, Unreadable};
 use chrono::{DateTime, Utc};
-use domain::device::Device;
+use domain::device::{Device, Frame};
 use domain::values::is_usable_time;
 use domain::{DeviceId, TenantId};
 use event_store::dead_letters::DeadLetterReason;
@@ -68,9 +68,15 @@ impl Read {
     }
 
     /// The event as a message of a device, for the handler.
-    fn inbound(&self, topic: Result<DeviceTopic, UnknownTopic>, part: u8, payload: Bytes) -> Inbound {
+    fn inbound(
+        &self,
+        topic: Result<DeviceTopic, UnknownTopic>,
+        part: u8,
+        frame: Option<Frame>,
+        payload: Bytes,
+    ) -> Inbound {
         let Self { incarnation_ms, number, times, .. } = *self;
-        let numbering = Numbering::Network { part };
+        let numbering = Numbering::Network { part, frame };
         Inbound {
             topic,
             arrived: Arrived::Stored,
@@ -89,7 +95,8 @@ impl Read {
 
 impl About<'_> {
     fn inbound(&self, channel: Channel, part: u8, payload: Bytes) -> Inbound {
-        self.read.inbound(Ok(DeviceTopic::new(self.read.tenant(), &self.id, channel)), part, payload)
+        let frame = self.place.as_ref().and_then(Place::frame);
+        self.read.inbound(Ok(DeviceTopic::new(self.read.tenant(), &self.id, channel)), part, frame, payload)
     }
 }
 
@@ -137,7 +144,7 @@ impl Intake {
     async fn apply(&self, read: &Read, event: &NetworkEvent, id: DeviceId, device: Arc<Device>) -> Verdict {
         let at = event.time.filter(|at| is_usable_time(*at));
         let place = match &event.event {
-            Event::Uplink(uplink) => Some(Place::new(read.number, read.times, uplink, event.time)),
+            Event::Uplink(uplink) => Some(Place::new(read.number, read.times, uplink, at)),
             _ => None,
         };
         let about = About { read, event, id, device, at, place };
@@ -155,9 +162,6 @@ impl Intake {
             if verdict != Verdict::Done {
                 return verdict;
             }
-        }
-        if let Some(place) = &about.place {
-            self.order.record(read.tenant(), &about.id, place);
         }
         metrics::event(parts::kind(&event.event), "applied");
         Verdict::Done
@@ -191,7 +195,7 @@ impl Intake {
         }
     }
 
-    /// A message of a device about itself, unless a newer one was handled.
+    /// A message of a device about itself, unless a newer one was handled. Measurements make no such message late.
     async fn presence(
         &self,
         about: &About<'_>,
@@ -216,7 +220,11 @@ impl Intake {
             }
         }
         let message = about.inbound(Channel::Status, number, Bytes::from(Value::Object(body).to_string()));
-        settled(read, self.handler.handle(&message).await)
+        let verdict = settled(read, self.handler.handle(&message).await);
+        if let (Verdict::Done, Some(place)) = (verdict, &about.place) {
+            self.order.record(tenant, &about.id, place);
+        }
+        verdict
     }
 
     async fn notice(&self, about: &About<'_>, number: u8, data: &Value) -> Verdict {
@@ -252,7 +260,7 @@ impl Intake {
     /// Makes a dead letter of an event that can't be read or handled.
     pub(super) async fn refuse(&self, read: &Read, why: &str) -> Verdict {
         let topic = Err(UnknownTopic(format!("{}/network", read.tenant())));
-        let message = read.inbound(topic, 0, read.raw.body.clone());
+        let message = read.inbound(topic, 0, None, read.raw.body.clone());
         let refused = IntakeError::rejected(DeadLetterReason::Malformed, why);
         settled(read, self.handler.refuse(&message, refused).await)
     }

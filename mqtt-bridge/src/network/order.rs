@@ -1,20 +1,22 @@
 //! Which events are late, and which are copies of handled ones.
 //!
 //! Network servers send events in no order, and an event that could not be stored is delivered again after newer ones. What a device says about
-//! itself may then be outdated. A boot or a version is late if a newer uplink of the device was handled: one that was stored after it, when
+//! itself may then be outdated. A boot or a version is late if a newer one of the device was handled: one that was stored after it, when
 //! it is a repeated delivery, or one with a higher frame counter of the same session and a later time. A frame counter alone doesn't decide,
 //! because a device may begin again, and neither does a time, because gateways have wrong clocks.
 //!
-//! Each process knows only what it handled since its start. Reports on updates don't need an order: they are judged by the state of the update.
+//! Each process knows only what it handled since its start. What has changed the device is in the device's state with its place
+//! ([`domain::device::Mark`]), and holds for all processes. Reports on updates don't need an order: they are judged by the state of the update.
 
 use std::time::Duration;
 
 use chirpstack::events::Uplink;
 use chrono::{DateTime, Utc};
+use domain::device::Frame;
 use domain::{DeviceId, TenantId};
 use moka::sync::Cache;
 
-/// Devices of which the newest uplink is known.
+/// Devices of which the newest uplink with a boot or a version is known.
 const DEVICES_MAX: u64 = 200_000;
 /// How long an uplink is remembered as the newest.
 const REMEMBERED_FOR: Duration = Duration::from_secs(3_600);
@@ -44,6 +46,12 @@ impl Place {
         Self { number, times, dev_addr: uplink.dev_addr.clone(), f_cnt: uplink.f_cnt, time }
     }
 
+    /// None if a part of it is not known.
+    pub(super) fn frame(&self) -> Option<Frame> {
+        let dev_addr = u32::from_str_radix(self.dev_addr.as_deref()?, 16).ok()?;
+        Some(Frame { dev_addr, f_cnt: self.f_cnt?, at: self.time? })
+    }
+
     fn is_before(&self, newest: &Self) -> bool {
         let is_repeated = self.times > 1 && self.number < newest.number;
         let is_same_session = self.dev_addr.is_some() && self.dev_addr == newest.dev_addr;
@@ -61,12 +69,12 @@ impl Order {
         }
     }
 
-    /// Whether a newer uplink of the device was handled.
+    /// Whether a newer boot or version of the device was handled.
     pub(super) fn is_late(&self, tenant: &TenantId, device: &DeviceId, place: &Place) -> bool {
         self.newest.get(&(tenant.clone(), device.clone())).is_some_and(|newest| place.is_before(&newest))
     }
 
-    /// Records a handled uplink. Uplinks of one device are handled one after another.
+    /// Records a handled boot or version. Uplinks of one device are handled one after another.
     pub(super) fn record(&self, tenant: &TenantId, device: &DeviceId, place: &Place) {
         let key = (tenant.clone(), device.clone());
         if self.newest.get(&key).is_none_or(|newest| !place.is_before(&newest)) {
@@ -101,6 +109,9 @@ mod tests {
         assert!(!place(11, 1, 8, 99).is_before(&newest), "the clock of a gateway is wrong");
         assert!(!Place { dev_addr: Some("0".to_owned()), ..place(11, 1, 6, 99) }.is_before(&newest), "a new session");
         assert!(!Place { f_cnt: None, ..place(11, 1, 6, 99) }.is_before(&newest));
+        let frame = newest.frame().unwrap();
+        assert_eq!((frame.dev_addr, frame.f_cnt), (0x0011_2233, 7));
+        assert_eq!(Place { f_cnt: None, ..newest }.frame(), None);
     }
 
     #[test]

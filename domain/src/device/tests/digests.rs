@@ -101,7 +101,7 @@ fn a_late_digest_brings_the_update_to_where_its_device_is() {
 #[test]
 fn a_digest_that_waybill_reads_late_counts() {
     let marked = |sequence, command: DeviceCommand| {
-        let mark = Mark { topic: MarkTopic::Report, incarnation_ms: 7, sequence };
+        let mark = Mark { topic: MarkTopic::Report, incarnation_ms: 7, sequence, frame: None };
         command.arrived(Arrival { mark: Some(mark), ..Arrival::default() })
     };
     let held = after(&[marked(12, says(S::Installing))]);

@@ -9,7 +9,7 @@ const CONFIRMED: &str = "update.confirmed 1/1 2.0.0";
 const FELL_BACK: &str = "update.attempt_failed 1/1 version_regressed";
 
 fn place(topic: MarkTopic, sequence: u64) -> Arrival {
-    Arrival { mark: Some(Mark { topic, incarnation_ms: STORE_MS, sequence }), ..Arrival::default() }
+    Arrival { mark: Some(Mark { topic, incarnation_ms: STORE_MS, sequence, frame: None }), ..Arrival::default() }
 }
 
 /// The message with its number in the broker's store.
@@ -220,4 +220,25 @@ fn a_second_deferral_sets_another_time() {
     given(deferred).when_at(301, nth(20, defers(1, 600))).then(&["update.deferred 1/1"]);
     let unnumbered = [dispatched(), vec![defers(1, 600)]].concat();
     given(unnumbered).when_at(599, defers(1, 600)).then(&[]);
+}
+
+/// A `status` in an uplink, with its number in the queue and its frame counter, which is its time, too.
+fn uplink(sequence: u64, f_cnt: u32, message: DeviceCommand) -> DeviceCommand {
+    let frame = Some(Frame { dev_addr: 1, f_cnt, at: at(f_cnt.into()) });
+    let mark = Some(Mark { topic: MarkTopic::Uplink, incarnation_ms: 5, sequence, frame });
+    message.arrived(Arrival { mark, ..Arrival::default() })
+}
+
+#[test]
+fn a_boot_in_an_uplink_that_another_process_handles_late_changes_nothing() {
+    let installing = || vec![online(), vec![update_to("2.0.0"), says(S::Installing)]].concat();
+    let fell_back = [installing(), vec![uplink(30, 8, status("b3", "1.0.0"))]].concat();
+    given(fell_back.clone()).when(uplink(20, 7, status("b2", "2.0.0"))).then(&["device.reported_late 2.0.0"]);
+    given(fell_back.clone()).when(uplink(30, 8, status("b3", "1.0.0"))).then(&[]);
+    given(fell_back).when(uplink(40, 7, status("b2", "2.0.0"))).then(&["device.reported_late 2.0.0"]);
+    let confirmed = [installing(), vec![uplink(30, 8, status("b2", "2.0.0"))]].concat();
+    given(confirmed.clone()).when(uplink(29, 7, status("b9", "1.0.0"))).then(&["device.reported_late 1.0.0"]);
+    given(confirmed)
+        .when(uplink(29, 9, status("b9", "1.0.0")))
+        .then(&["device.versions_reported 1.0.0", "device.version_regressed 1/1 2.0.0 to 1.0.0"]);
 }
