@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::copy;
 use super::server::{Server, ServerError};
-use super::worker::{Tools, count, tell};
+use super::worker::{Tools, count, tell_at};
 use super::workers::{Position, Swept};
 use crate::Context;
 use crate::reconciler::ReconcileError;
@@ -35,6 +35,8 @@ const ROWS_MAX: usize = 1_000;
 const APPLICATIONS_MAX: usize = 1_000;
 /// How long a sweep of one tenant may take. The next one goes on where it stopped.
 const SWEEP_TIME_MAX: Duration = Duration::from_secs(120);
+/// Looks at a device of which something is recorded during each.
+const LOOKS_MAX: usize = 3;
 /// Clocks of the two servers differ by less than this.
 const CLOCKS_DIFFER_MAX: TimeDelta = TimeDelta::minutes(10);
 
@@ -167,8 +169,25 @@ impl Sweep<'_> {
         row.name.as_deref().or_else(|| row.copy.created.then_some(row.device.as_str()))
     }
 
-    /// Asks for one device, and reports what differs.
+    /// Looks at one device, and again if something was recorded of it meanwhile.
     async fn look(&self, row: &SyncedDevice) -> Result<(), Stop> {
+        for _ in 0..LOOKS_MAX {
+            if self.look_once(row).await? {
+                return Ok(());
+            }
+        }
+        Err(ServerError::Broken(format!("device {} changes too often", row.device)).into())
+    }
+
+    /// Asks for one device, and reports what differs. False if something was recorded of it meanwhile.
+    async fn look_once(&self, row: &SyncedDevice) -> Result<bool, Stop> {
+        let key = Key::<Device>::new(&self.connected.tenant, &row.device);
+        // Loaded before the look: what is recorded meanwhile is newer than what is seen.
+        let before = self.tools.store.load_fresh(&key).await.map_err(ReconcileError::from)?;
+        let Some(copy) = before.aggregate.network().and_then(|network| network.copy.as_ref()) else { return Ok(true) };
+        if copy.fingerprint != row.copy.fingerprint {
+            return Ok(true);
+        }
         let found = self.server.find(&row.dev_eui).await?;
         let drift = match found {
             None => NetworkDrift::Removed,
@@ -176,16 +195,15 @@ impl Sweep<'_> {
                 let (name, profile) = (self.name(row), row.copy.device_profile_id.as_str());
                 let edited = copy::edited(&found.device, &row.device, self.application, name, profile);
                 let is_disabled = found.device.is_disabled;
-                if is_disabled == row.copy.is_disabled && edited == row.copy.edited {
-                    return Ok(());
+                if is_disabled == copy.is_disabled && edited == copy.edited {
+                    return Ok(true);
                 }
                 NetworkDrift::Seen { is_disabled, edited }
             }
         };
         count("drifted");
-        let key = Key::<Device>::new(&self.connected.tenant, &row.device);
-        let fingerprint = row.copy.fingerprint.clone();
-        Ok(tell(&self.tools.store, &key, NetworkCommand::RecordDrift { fingerprint, drift }).await?)
+        let seen = NetworkCommand::RecordDrift { fingerprint: copy.fingerprint.clone(), drift };
+        Ok(tell_at(&self.tools.store, &key, seen, before.version).await?)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::device::{Device, DeviceCommand, NetworkCommand, SyncState};
 use domain::tenant::Tenant;
 use domain::{CommandId, DeviceId, Key, TenantId};
-use event_store::{EventStore, Request, SecretStore};
+use event_store::{EventStore, ExecuteError, ExpectedVersion, Request, SecretStore};
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use projections::Db;
 use projections::network::{self, ConnectedTenant};
@@ -130,9 +130,10 @@ impl Worker<'_> {
         let parts = Parts { server: self.server, store, secrets, tenant: self.tenant, device: &device };
         let mut reports = Vec::new();
         let outcome = parts.sync(network, loaded.aggregate.network_identity(), &mut reports).await;
+        let mut version = loaded.version;
         for wanted in reports {
             count(if matches!(wanted, NetworkCommand::RecordRemoved { .. }) { "removed" } else { "synced" });
-            tell(store, &key, wanted).await?;
+            version = tell(store, &key, wanted).await?.unwrap_or(version);
         }
         let Err(NotDone { of, error }) = outcome else {
             workers.done(self.tenant, &device);
@@ -153,7 +154,9 @@ impl Worker<'_> {
         count("failed");
         let failed =
             NetworkCommand::RecordFailed { of, code: code.to_owned(), reason, connection: Some(self.revision) };
-        Ok(tell(store, &key, failed).await?)
+        // What was recorded since, such as a refusal of a newer connection, is newer than this refusal.
+        tell_at(store, &key, failed, version).await?;
+        Ok(())
     }
 
     fn is_due(&self, network: &domain::device::Network) -> bool {
@@ -168,11 +171,28 @@ impl Worker<'_> {
     }
 }
 
-/// Sends a report to the device.
-pub(super) async fn tell(store: &EventStore, key: &Key<Device>, wanted: NetworkCommand) -> Result<(), ReconcileError> {
+/// Sends a report to the device; returns the device's version then.
+async fn tell(store: &EventStore, key: &Key<Device>, wanted: NetworkCommand) -> Result<Option<u64>, ReconcileError> {
     let command = DeviceCommand::Network { wanted };
     let request = Request::new(CommandId(clock::new_id()), RECONCILER.actor(), command);
-    reconciler::log_and_continue(store.execute(key, request).await, key.raw())
+    let told = store.execute(key, request).await;
+    let version = told.as_ref().ok().map(|told| told.version);
+    reconciler::log_and_continue(told, key.raw()).map(|()| version)
+}
+
+/// The same, unless something was recorded since this version of the device: the report would be older. Says whether it was sent.
+pub(super) async fn tell_at(
+    store: &EventStore,
+    key: &Key<Device>,
+    wanted: NetworkCommand,
+    version: u64,
+) -> Result<bool, ReconcileError> {
+    let command = DeviceCommand::Network { wanted };
+    let expected_version = Some(ExpectedVersion::OneOf(vec![version]));
+    let request = Request { expected_version, ..Request::new(CommandId(clock::new_id()), RECONCILER.actor(), command) };
+    let told = store.execute(key, request).await;
+    let is_newer = !matches!(told, Err(ExecuteError::VersionDiffers { .. } | ExecuteError::Conflict));
+    reconciler::log_and_continue(told, key.raw()).map(|()| is_newer)
 }
 
 pub(super) fn count(outcome: &'static str) {
