@@ -3,8 +3,12 @@
 //! Stream NETWORK, subject `net.{tenant}`. It is a queue: a message is gone once it is acknowledged. An event with an id is kept once within
 //! [`crate::streams::NETWORK_DUPLICATES_WITHIN`], even if it comes by webhook and by MQTT. The stream refuses further messages
 //! ([`AppendError::NoSpace`]) when it is full, and those of a tenant that has the most that may wait: that is the back-pressure to the sender.
+//! The bytes of a tenant are estimated here, so that a tenant with large events doesn't fill the queue for all others.
 
 mod memory;
+mod share;
+
+use std::collections::BTreeMap;
 
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::{Client, HeaderMap};
@@ -12,9 +16,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use domain::TenantId;
 
-use crate::error::AppendError;
+use self::share::{Shares, Waiting};
+use crate::error::{AppendError, StoreError};
 use crate::header_text::header_text;
 use crate::jetstream::append::publish;
+use crate::jetstream_api::{ApiError, ask};
 use crate::streams::{NETWORK, NETWORK_BODY_MAX_BYTES};
 
 pub use memory::MemoryRawEvents;
@@ -63,6 +69,20 @@ pub trait RawEvents: Send + Sync + 'static {
 #[derive(Clone)]
 pub struct JetStreamRawEvents {
     client: Client,
+    shares: Shares,
+}
+
+/// The part of the stream's state that is used here.
+#[derive(serde::Deserialize)]
+struct Counted {
+    state: Subjects,
+}
+
+#[derive(serde::Deserialize)]
+struct Subjects {
+    /// Messages of each subject that has any.
+    #[serde(default)]
+    subjects: Option<BTreeMap<String, u64>>,
 }
 
 impl RawSource {
@@ -77,16 +97,34 @@ impl RawSource {
 impl JetStreamRawEvents {
     /// The client is one of account WAYBILL.
     pub fn new(client: Client) -> Self {
-        Self { client }
+        Self { client, shares: Shares::new() }
     }
 }
 
 #[async_trait]
 impl RawEvents for JetStreamRawEvents {
     async fn keep(&self, event: &RawEvent) -> Result<(), AppendError> {
-        let (subject, headers) = (format!("{PREFIX}{}", event.tenant), event.headers());
-        publish(&self.client, NETWORK, subject, headers, event.body.clone(), NETWORK_BODY_MAX_BYTES).await.map(drop)
+        let (subject, headers, bytes) = (subject(&event.tenant), event.headers(), event.body.len());
+        self.shares.admit(&event.tenant, bytes, self).await?;
+        publish(&self.client, NETWORK, subject, headers, event.body.clone(), NETWORK_BODY_MAX_BYTES).await?;
+        self.shares.stored(&event.tenant, bytes);
+        Ok(())
     }
+}
+
+#[async_trait]
+impl Waiting for JetStreamRawEvents {
+    async fn waiting(&self, tenant: &TenantId) -> Result<u64, StoreError> {
+        let subject = subject(tenant);
+        let body = serde_json::json!({"subjects_filter": subject}).to_string().into();
+        let counted = ask::<Counted>(&self.client, format!("$JS.API.STREAM.INFO.{NETWORK}"), body).await?;
+        let subjects = counted.map_err(ApiError::into_store_error)?.state.subjects;
+        Ok(subjects.and_then(|subjects| subjects.get(&subject).copied()).unwrap_or(0))
+    }
+}
+
+fn subject(tenant: &TenantId) -> String {
+    format!("{PREFIX}{tenant}")
 }
 
 impl RawEvent {

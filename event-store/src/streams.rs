@@ -53,9 +53,10 @@ pub const DEAD_LETTERS_MAX_BYTES: i64 = 256 * 1024 * 1024;
 pub const NETWORK_BODY_MAX_BYTES: usize = 128 * 1024;
 /// Most events of one tenant that wait. Further ones are refused.
 pub const NETWORK_TENANT_MAX: i64 = 20_000;
-/// Most bytes of events that wait, of all tenants. Further ones are refused. JetStream counts no bytes per tenant: while events aren't handled,
-/// some 500 of the largest events of one tenant fill the stream for all tenants.
+/// Most bytes of events that wait, of all tenants. Further ones are refused.
 pub const NETWORK_MAX_BYTES: i64 = 64 * 1024 * 1024;
+/// Most bytes of events of one tenant that wait, as estimated (ADR 80). Further ones are refused.
+pub const NETWORK_TENANT_MAX_BYTES: u64 = NETWORK_MAX_BYTES as u64 / 4;
 /// Within this time a copy of an event is recognised as one.
 pub const NETWORK_DUPLICATES_WITHIN: Duration = Duration::from_secs(120);
 /// Largest value of a secret, in bytes.

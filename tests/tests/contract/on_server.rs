@@ -8,11 +8,12 @@ use bytes::Bytes;
 use domain::{DeviceId, TenantId};
 use event_store::dead_letters::{DeadLetter, DeadLetterReason, DeadLetters, LetterFilter, REASON_HEADER, StoredLetter};
 use event_store::lease::Lease;
-use event_store::streams::{self, SetupError};
+use event_store::network::{JetStreamRawEvents, RawEvent, RawEvents, RawSource};
+use event_store::streams::{self, NETWORK_BODY_MAX_BYTES, NETWORK_TENANT_MAX_BYTES, SetupError};
 use event_store::telemetry::{
     TELEMETRY_FORMAT, Telemetry, TelemetryEntry, TelemetryKind, TelemetryLog, TelemetryRecord, WatermarkRecord,
 };
-use event_store::{Delivery, ExecuteError, StoreError};
+use event_store::{AppendError, Delivery, ExecuteError, StoreError};
 use futures::StreamExt;
 use runtime::clock;
 use runtime::lifecycle::Tasks;
@@ -175,6 +176,48 @@ async fn dead_letters_are_cut_and_stored_with_their_reason() {
     assert_eq!(kept.subject.as_str(), "dead._.mqtt._.malformed");
     assert_eq!(kept.headers.get(REASON_HEADER).unwrap().as_str(), "not JSON");
     assert!(kept.payload.len() < 5_000);
+}
+
+/// Events of a tenant that nobody handles, each as large as it may be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_that_floods_the_queue_of_network_servers_leaves_room_for_others() {
+    let server = OneServer::start().await;
+    let client = server.client().await;
+    streams::ensure(&client, 1, streams::Missing::Create).await.unwrap();
+    let event = |tenant: &str, n: u64, bytes: usize| RawEvent {
+        tenant: TenantId::new(tenant).unwrap(),
+        source: RawSource::Webhook,
+        event: Some("up".to_owned()),
+        route: None,
+        origin: "test".to_owned(),
+        id: Some(format!("{tenant}-{n}")),
+        body: vec![b' '; bytes].into(),
+    };
+    // Two processes store for it, the second after the first was refused.
+    let flood = async |queue: &JetStreamRawEvents| {
+        let mut stored = 0;
+        loop {
+            match queue.keep(&event("loud", clock::now().timestamp_micros() as u64, NETWORK_BODY_MAX_BYTES)).await {
+                Ok(()) => stored += NETWORK_BODY_MAX_BYTES as u64,
+                Err(AppendError::NoSpace(_)) => return stored,
+                Err(error) => panic!("{error}"),
+            }
+            assert!(stored <= NETWORK_TENANT_MAX_BYTES, "{stored} bytes are stored");
+        }
+    };
+    let (one, other) = (JetStreamRawEvents::new(client.clone()), JetStreamRawEvents::new(client.clone()));
+    let stored = flood(&one).await;
+    assert!(stored > NETWORK_TENANT_MAX_BYTES / 2, "{stored}");
+    assert_eq!(flood(&other).await, 0);
+    for n in 0..100 {
+        one.keep(&event("quiet", n, 2_000)).await.unwrap();
+        other.keep(&event("quiet", 1_000 + n, 2_000)).await.unwrap();
+    }
+
+    // What is handled makes room again.
+    let stream = jetstream::new(server.admin().await).get_stream(streams::NETWORK).await.unwrap();
+    stream.purge().filter("net.loud").await.unwrap();
+    one.keep(&event("loud", 0, NETWORK_BODY_MAX_BYTES)).await.unwrap();
 }
 
 /// A few dead letters among many, many in a row, some of an earlier version, and some that arrive while pages are read.
