@@ -56,22 +56,26 @@ fn a_device_waits_for_its_image_as_it_was_planned_and_no_longer() {
         parameters: Parameters::plan(1_000, Region::Eu868, 60).unwrap(),
         devices: vec![planned.clone()],
     };
-    let after = |more: Vec<DeviceCommand>| {
-        let amended =
-            ProfilePatch { chirpstack_app_id: Change::Set(APPLICATION.to_owned()), ..ProfilePatch::default() };
-        let amend = DeviceCommand::Amend { patch: amended, versions: Default::default() };
-        let past = vec![amend, update_to("2.0.0")];
-        awaits_image(&plan, &planned, &state_of(&[lorawan(), past, more].concat()))
+    let in_application = |id: &str| {
+        let patch = ProfilePatch { chirpstack_app_id: Change::Set(id.to_owned()), ..ProfilePatch::default() };
+        DeviceCommand::Amend { patch, versions: Default::default() }
     };
+    let device = |more: Vec<DeviceCommand>| {
+        state_of(&[lorawan(), vec![in_application(APPLICATION), update_to("2.0.0")], more].concat())
+    };
+    let waits = |more: Vec<DeviceCommand>| awaits_image(&plan, &planned, &device(more));
     let accepted = || report(1, 1, ReportStatus::Received);
-    assert!(!after(vec![]), "it has not answered");
-    assert!(after(vec![accepted()]));
-    assert!(!after(vec![accepted(), cancel(1)]));
-    assert!(!after(vec![accepted(), DeviceCommand::Decommission]));
-    assert!(!after(vec![accepted(), report(1, 1, ReportStatus::Installing)]), "it has the image by other means");
-    let moved = ProfilePatch { lorawan_dev_eui: Change::Set("ffffffffffffffff".to_owned()), ..ProfilePatch::default() };
-    let moved = DeviceCommand::Amend { patch: moved, versions: Default::default() };
-    assert!(!after(vec![accepted(), moved]));
-    let other = PlannedDevice { attempt: 2, ..planned.clone() };
-    assert!(!awaits_image(&plan, &other, &state_of(&[lorawan(), vec![update_to("2.0.0"), accepted()]].concat())));
+    assert!(!waits(vec![]), "it has not answered");
+    assert!(waits(vec![accepted()]));
+    assert!(!waits(vec![accepted(), cancel(1)]));
+    assert!(!waits(vec![accepted(), DeviceCommand::Decommission]));
+    assert!(!waits(vec![accepted(), report(1, 1, ReportStatus::Installing)]), "it has the image by other means");
+    assert!(!waits(vec![accepted(), in_application("another")]));
+    for other in [
+        PlannedDevice { attempt: 2, ..planned.clone() },
+        PlannedDevice { ordinal: 2, ..planned.clone() },
+        PlannedDevice { dev_eui: "ffffffffffffffff".to_owned(), ..planned.clone() },
+    ] {
+        assert!(!awaits_image(&plan, &other, &device(vec![accepted()])), "{other:?}");
+    }
 }
