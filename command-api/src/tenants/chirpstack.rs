@@ -28,7 +28,7 @@ use crate::http::commands::CommandHeaders;
 use crate::http::path::TenantPath;
 use crate::http::problem::ProblemBody;
 use crate::http::reply::{Found, WithPosition};
-use crate::http::{Body, CommandRequest, Done, Envelope, MinPosition, Path, PositionParams, Problem, Reply};
+use crate::http::{Body, CommandRequest, Done, Envelope, MinPosition, Patch, Path, PositionParams, Problem, Reply};
 use crate::state::App;
 
 pub use default_tenant::{BrokerSettings, ChirpStackSettings, ClientIdentitySettings, fill_default_tenant};
@@ -82,7 +82,7 @@ pub(crate) async fn connect_chirpstack(
     State(app): State<App>,
     caller: Caller,
     Path(TenantPath { tenant_id }): Path<TenantPath>,
-    CommandRequest(envelope, Body(wanted)): CommandRequest<Body<ChirpStackRequest>>,
+    CommandRequest(envelope, Patch(wanted)): CommandRequest<Patch<ChirpStackRequest>>,
 ) -> Result<Reply<ChirpStackBody>, Problem> {
     let envelope = envelope.with_secrets(&app.config.token_hasher)?;
     let key = Key::<Tenant>::new(&tenant_id, &tenant_id);

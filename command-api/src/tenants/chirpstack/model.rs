@@ -48,8 +48,7 @@ pub(crate) struct ChirpStackRequest {
     /// The header that has `webhook_secret`; `X-Waybill-Webhook-Secret` when absent.
     webhook_header: Option<String>,
     /// Applications whose new devices are imported without being asked for.
-    #[serde(default)]
-    auto_import: Vec<String>,
+    auto_import: Option<Vec<String>>,
     /// The broker of ChirpStack's MQTT integration.
     mqtt: Option<MqttRequest>,
     pub(super) reason: Option<String>,
@@ -138,7 +137,7 @@ impl ChirpStackRequest {
             webhook_secret,
             second_webhook_secret,
             webhook_header: self.webhook_header,
-            auto_import: self.auto_import,
+            auto_import: self.auto_import.unwrap_or_default(),
             mqtt,
         })
     }
