@@ -82,6 +82,7 @@ fn register() -> FirmwareCommand {
         is_beta: false,
         is_security_update: false,
         tags: [].into(),
+        encryption: None,
     };
     let bytes = FirmwareBytes {
         size: IMAGE_BYTES,

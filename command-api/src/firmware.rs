@@ -2,6 +2,7 @@
 
 mod delete;
 pub(crate) mod documents;
+mod encryption;
 pub(crate) mod filename;
 mod get;
 mod history;
@@ -15,18 +16,19 @@ mod removal;
 mod retire;
 mod sign;
 pub(crate) mod signatures;
+mod store_problem;
 mod upload;
 
 pub(crate) use delete::{__path_delete_firmware, delete_firmware};
 pub(crate) use get::{__path_get_firmware, get_firmware};
 pub(crate) use history::{__path_firmware_events, firmware_events};
-pub(crate) use incoming::broken_store;
 pub(crate) use link::{__path_firmware_download, firmware_download};
 pub(crate) use list::{__path_list_firmware, list_firmware};
 pub(crate) use model::{object_path, objects_of};
 pub(crate) use pins::release_stale;
 pub(crate) use retire::{__path_deprecate_firmware, __path_withdraw_firmware, deprecate_firmware, withdraw_firmware};
 pub(crate) use sign::{__path_sign_firmware, sign_firmware};
+pub(crate) use store_problem::{broken_store, bytes_differ};
 pub(crate) use upload::{__path_upload_firmware, upload_firmware};
 
 use std::time::Duration;

@@ -70,7 +70,7 @@ pub use service::{Finding, HealthCheck, PartStatus, describe_metrics};
 pub use sessions::SessionLimits;
 pub use sign_in::{InvalidRoleMap, ProviderHttp, RoleMap, SignInConfig, SignInParts};
 pub use state::{ApiConfig, ApiState, FIRMWARE_MAX_BYTES, UPLOAD_ABANDONED_AFTER};
-pub use tenants::{BrokerSettings, ChirpStackSettings, ClientIdentitySettings, fill_default_tenant};
+pub use tenants::{BrokerSettings, ChirpStackSettings, ClientIdentitySettings, FIRMWARE_KEYS, fill_default_tenant};
 pub use throttle::RateLimits;
 pub use tokens::{KEY_SET_MAX_BYTES, KeySource, TokenRules};
 pub use transfers::TransferLimits;

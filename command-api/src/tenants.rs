@@ -24,6 +24,7 @@ pub(crate) use chirpstack::{
     disconnect_chirpstack, get_chirpstack,
 };
 pub use chirpstack::{BrokerSettings, ChirpStackSettings, ClientIdentitySettings, fill_default_tenant};
+pub use closing::FIRMWARE_KEYS;
 pub(crate) use closing::{__path_close_tenant, close_tenant};
 pub(crate) use create::{__path_create_tenant, create_tenant};
 pub(crate) use freeze::{__path_freeze, __path_unfreeze, freeze, unfreeze};

@@ -1,6 +1,7 @@
 //! The Firmware aggregate: one version for one device model and component. Its bytes live in the object store under their SHA-256.
 
 mod document;
+mod encryption;
 mod metadata;
 mod signature;
 #[cfg(test)]
@@ -16,6 +17,7 @@ pub use document::{
     DOCUMENTS_MAX, DocumentFormat, DocumentKind, DocumentPolicy, FirmwareDocument, FirmwarePolicy, Lack,
     document_object_name,
 };
+pub use encryption::{ENCRYPTION_KEY_ID_MAX_BYTES, ENCRYPTION_SCHEME_MAX_BYTES, ImageEncryption, is_encryption_name};
 pub use metadata::{FirmwareBytes, FirmwareMetadata, UpdateType};
 pub use signature::{FirmwareSignature, KeyFingerprint, SIGNATURES_MAX, SignaturePolicy, SignatureScheme};
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::Client;
-use async_nats::jetstream::kv::{Entry, Operation, Store};
+use async_nats::jetstream::kv::{CreateErrorKind, Entry, Operation, Store, UpdateErrorKind};
 use domain::device::DEVICE_SECRET_PREFIX;
 use domain::{SecretName, SecretRef, TenantId};
 use tokio::sync::OnceCell;
@@ -108,6 +108,41 @@ impl SecretStore {
         match secret {
             Some(secret) => self.read(tenant, secret).await.map(Some),
             None => Ok(None),
+        }
+    }
+
+    /// The value of a tenant's secret, and its revision for [`Self::replace`].
+    pub async fn read_revision(&self, place: &SecretPlace) -> Result<(SecretValue, u64), SecretError> {
+        let Some(entry) = self.entry(place).await? else { return Err(SecretError::Missing(place.clone())) };
+        Ok((self.open(place.clone(), &entry.value).await?, entry.revision))
+    }
+
+    /// Keeps a value in place of the one with this revision, or of none; false if the name has another value meanwhile. Such a secret doesn't
+    /// count among those of the tenant.
+    pub async fn replace(
+        &self,
+        place: &SecretPlace,
+        value: &SecretValue,
+        revision: Option<u64>,
+    ) -> Result<bool, SecretError> {
+        let bytes = value.reveal().len();
+        if !(1..=SECRET_VALUE_MAX_BYTES).contains(&bytes) {
+            return Err(SecretError::Size { bytes });
+        }
+        let keys = self.keyring.reread().await?;
+        let sealed = keys.seal(&place.tenant, &place.name, value);
+        let (bucket, key) = (self.bucket().await?, place.key());
+        match revision {
+            None => match bucket.create(key, sealed.into()).await {
+                Ok(_) => Ok(true),
+                Err(error) if error.kind() == CreateErrorKind::AlreadyExists => Ok(false),
+                Err(error) => Err(unavailable(error)),
+            },
+            Some(revision) => match bucket.update(key, sealed.into(), revision).await {
+                Ok(_) => Ok(true),
+                Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => Ok(false),
+                Err(error) => Err(unavailable(error)),
+            },
         }
     }
 

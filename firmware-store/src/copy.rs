@@ -2,19 +2,23 @@
 //!
 //! An object that is named by its SHA-256 is measured on its way and kept only if it has this digest. An object that is there already with the
 //! same size isn't copied again, so an interrupted copy continues where it stopped.
+//!
+//! Sealed objects are copied as they are: a copy needs no keys, so it can't compare them with their digests. An object that is there already in
+//! sealed form isn't copied plain beside it.
 
 use futures::TryStreamExt;
 use object_store::path::Path as ObjectPath;
 use object_store::{Error, ObjectMeta, ObjectStoreExt, WriteMultipart};
 use sha2::{Digest, Sha256};
 
+use crate::sealed::{opened_name, sealed};
 use crate::store::Store;
 use crate::uploads::MARKERS;
 
 /// Bytes of one part.
-const PART_BYTES: usize = 8 * 1024 * 1024;
+pub(crate) const PART_BYTES: usize = 8 * 1024 * 1024;
 /// Parts under way.
-const PARTS_IN_FLIGHT_MAX: usize = 2;
+pub(crate) const PARTS_IN_FLIGHT_MAX: usize = 2;
 /// Hex digits of a SHA-256.
 const SHA256_DIGITS: usize = 64;
 /// Paths that concern one store only: unfinished uploads, and objects with which it is tried.
@@ -72,6 +76,9 @@ async fn copy_one(from: &Store, to: &Store, object: ObjectMeta) -> Result<Copied
         Ok(_) | Err(Error::NotFound { .. }) => {}
         Err(error) => return Err(unwritable(error)),
     }
+    if opened_name(path).is_none() && !is_gone(to, &sealed(path)).await {
+        return Ok(Copied::WasThere { object: name });
+    }
     let mut bytes = match from.objects.get(path).await {
         Ok(found) => found.into_stream(),
         Err(Error::NotFound { .. }) => return Ok(Copied::Gone { object: name }),
@@ -113,12 +120,12 @@ async fn copy_one(from: &Store, to: &Store, object: ObjectMeta) -> Result<Copied
     Ok(Copied::Copied { object: name, bytes: size })
 }
 
-async fn is_gone(store: &Store, path: &ObjectPath) -> bool {
+pub(crate) async fn is_gone(store: &Store, path: &ObjectPath) -> bool {
     matches!(store.objects.head(path).await, Err(Error::NotFound { .. }))
 }
 
 /// Whether an object has this digest, or has another name than a digest.
-fn is_named_by(path: &ObjectPath, sha256: &[u8]) -> bool {
+pub(crate) fn is_named_by(path: &ObjectPath, sha256: &[u8]) -> bool {
     let name = path.filename().unwrap_or_default();
     let is_digest = name.len() == SHA256_DIGITS && name.bytes().all(|digit| digit.is_ascii_hexdigit());
     !is_digest || name.eq_ignore_ascii_case(&sha256.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
@@ -131,7 +138,7 @@ mod tests {
     use object_store::memory::InMemory;
 
     use super::*;
-    use crate::hooked::Hooked;
+    use crate::hooked::{Hooked, Moment};
     use crate::store::FirmwareStore;
 
     fn store() -> Store {
@@ -164,16 +171,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn sealed_objects_are_copied_as_they_are_and_no_plain_one_comes_beside_them() {
+        let (from, to) = (store(), store());
+        let put = async |store: &Store, name: &str, text: &'static str| {
+            store.objects.put(&ObjectPath::from(name), text.into()).await.unwrap();
+        };
+        put(&from, "acme/1/a.sealed", "sealed").await;
+        put(&from, "acme/2/b", "plain").await;
+        put(&to, "acme/2/b.sealed", "sealed before").await;
+        let mut told = Vec::new();
+        copy(&from, &to, |copied| told.push(copied)).await.unwrap();
+        let copied = Copied::Copied { object: "acme/1/a.sealed".into(), bytes: 6 };
+        assert_eq!(told, [copied, Copied::WasThere { object: "acme/2/b".into() }]);
+        assert!(is_gone(&to, &ObjectPath::from("acme/2/b")).await);
+    }
+
+    #[tokio::test]
     async fn a_copy_leaves_an_object_that_was_deleted_and_uploaded_again_meanwhile() {
         let (old, new) = (Arc::new(InMemory::new()), Arc::new(InMemory::new()));
         let path = ObjectPath::from("acme/1/notes");
         old.put(&path, "notes".into()).await.unwrap();
         let shared = (Arc::clone(&old), Arc::clone(&new), path.clone());
-        let hooked = Hooked::new(&old, move |_| {
+        let hooked = Hooked::new(&old, move |moment| {
             let (old, new, path) = shared.clone();
             Box::pin(async move {
-                old.delete(&path).await.unwrap();
-                new.put(&path, "notes".into()).await.unwrap();
+                if moment == Moment::AfterGet {
+                    old.delete(&path).await.unwrap();
+                    new.put(&path, "notes".into()).await.unwrap();
+                }
             })
         });
         let from = FirmwareStore::of(hooked).stores()[0].clone();

@@ -21,6 +21,7 @@ use object_store::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {
     AfterGet,
+    AfterNotFound,
     BeforeCopy,
     BeforeDelete,
 }
@@ -70,9 +71,13 @@ impl ObjectStore for Hooked {
     }
 
     async fn get_opts(&self, from: &ObjectPath, options: GetOptions) -> Result<GetResult> {
-        let got = self.objects.get_opts(from, options).await?;
-        (self.hook)(Moment::AfterGet).await;
-        Ok(got)
+        let got = self.objects.get_opts(from, options).await;
+        match &got {
+            Ok(_) => (self.hook)(Moment::AfterGet).await,
+            Err(Error::NotFound { .. }) => (self.hook)(Moment::AfterNotFound).await,
+            Err(_) => {}
+        }
+        got
     }
 
     fn delete_stream(&self, paths: BoxStream<'static, Result<ObjectPath>>) -> BoxStream<'static, Result<ObjectPath>> {

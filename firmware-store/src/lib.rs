@@ -2,7 +2,8 @@
 //!
 //! [`FirmwareStore`] is one store, or two while firmware moves from an old one to a new one ([`moving`]). Each wait for a bucket is bounded
 //! ([`http`]). An upload that isn't completed leaves nothing: it is aborted at once, or by a sweep if its process was killed ([`uploads`]).
-//! This crate has no tenants and no digests, except that a copy compares an object with the digest in its name.
+//! Firmware can be sealed under keys of its tenant, which another part of the service keeps ([`sealed`]). This crate has no digests, except
+//! that a copy and a sealing compare an object with the digest in its name.
 
 mod copy;
 #[cfg(test)]
@@ -11,6 +12,8 @@ mod http;
 mod moving;
 mod open;
 mod place;
+mod reseal;
+mod sealed;
 mod settings;
 mod store;
 mod uploads;
@@ -18,5 +21,7 @@ mod uploads;
 pub use copy::{Copied, CopyError, copy};
 pub use open::{OpenError, Opening};
 pub use place::{Place, PlaceError};
+pub use reseal::{Resealed, is_all_under, reseal};
+pub use sealed::{KeyId, KeysError, TenantKey, TenantKeys, is_altered, keys_error};
 pub use settings::SettingsError;
 pub use store::{FirmwareStore, Store, StoreFault};

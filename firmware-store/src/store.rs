@@ -10,6 +10,7 @@ use object_store::{Error, ObjectStore, ObjectStoreExt};
 use runtime::clock;
 
 use crate::moving::Moving;
+use crate::sealed::{Sealed, TenantKeys, sealed};
 use crate::uploads::{Uploads, or_gone};
 
 /// How long a store is tried.
@@ -69,6 +70,14 @@ impl Store {
         }
     }
 
+    async fn has(&self, path: &ObjectPath) -> Result<bool, Error> {
+        match self.objects.head(path).await {
+            Ok(_) => Ok(true),
+            Err(Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     fn fault(&self, error: &Error) -> StoreFault {
         let (store, detail) = (self.name.clone(), error.to_string());
         match error {
@@ -97,6 +106,8 @@ pub struct FirmwareStore {
     objects: Arc<dyn ObjectStore>,
     /// In the order in which they are read.
     stores: Vec<Store>,
+    /// Whether there may be sealed objects.
+    can_be_sealed: bool,
 }
 
 impl FirmwareStore {
@@ -106,14 +117,20 @@ impl FirmwareStore {
             None => Arc::clone(&store.objects),
             Some(old) => Arc::new(Moving { new: Arc::clone(&store.objects), old: Arc::clone(&old.objects) }),
         };
-        Self { objects, stores: std::iter::once(store).chain(old).collect() }
+        Self { objects, stores: std::iter::once(store).chain(old).collect(), can_be_sealed: false }
+    }
+
+    /// The same, where objects of tenants may be sealed. `seals_new`: whether new ones are.
+    #[must_use]
+    pub fn sealed(self, keys: Arc<dyn TenantKeys>, seals_new: bool) -> Self {
+        Self { objects: Arc::new(Sealed { inner: self.objects, keys, seals_new }), can_be_sealed: true, ..self }
     }
 
     /// A store that is no directory and no bucket, such as the memory.
     pub fn of(objects: Arc<dyn ObjectStore>) -> Self {
         let (name, stored) = (objects.to_string(), Arc::clone(&objects));
         let store = Store { name, objects: stored, kind: Kind::Other, trial: trial() };
-        Self { objects, stores: vec![store] }
+        Self { objects, stores: vec![store], can_be_sealed: false }
     }
 
     /// The objects of all stores.
@@ -139,9 +156,13 @@ impl FirmwareStore {
         })
     }
 
-    /// A URL from which anybody can get an object for this time; none if the object is in no bucket.
+    /// A URL from which anybody can get an object for this time; none if the object is in no bucket, or sealed.
     pub async fn link(&self, path: &ObjectPath, lifetime: Duration) -> Result<Option<Url>, Error> {
         for store in &self.stores {
+            // Its plain name goes as soon as it is sealed.
+            if self.can_be_sealed && store.has(&sealed(path)).await? {
+                return Ok(None);
+            }
             // If the stores before it don't have the object, the last one is taken without asking.
             let is_last = std::ptr::eq(store, &self.stores[self.stores.len() - 1]);
             if !is_last && matches!(store.objects.head(path).await, Err(Error::NotFound { .. })) {

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-pub use command::{CommandMessage, CommandName, Kind, Signature};
+pub use command::{CommandMessage, CommandName, Encryption, Kind, Signature};
 pub use info::InfoMessage;
 pub use presence::{Contact, PresenceMessage, PresenceWord};
 pub use report::{CODE_UNKNOWN, Progress, StatusReport};

@@ -5,6 +5,7 @@
 
 mod azurite;
 mod moto;
+mod sealing;
 mod sending;
 
 use std::path::Path;

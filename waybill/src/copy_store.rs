@@ -11,7 +11,7 @@ use runtime::lifecycle::Tasks;
 use crate::{out, store_args};
 
 /// How long the end of a broken upload may take.
-const END_MAX: Duration = Duration::from_secs(30);
+pub(crate) const END_MAX: Duration = Duration::from_secs(30);
 
 /// Two stores, as `waybill serve` takes them.
 #[derive(Debug, Args)]

@@ -15,6 +15,7 @@ use trust::signatures::{MANIFEST_SCHEME, Manifest, SigningKey};
 
 use crate::copy_store::{self, CopyStoreArgs};
 use crate::out;
+use crate::seal_firmware::{self, SealArgs};
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 1024 * 1024;
@@ -28,6 +29,8 @@ pub enum Command {
     Sign(SignArgs),
     /// Copy all firmware from one store to another, while the service reads both
     CopyStore(CopyStoreArgs),
+    /// Seal all stored firmware of a tenant under its newest key, while the service runs; can be interrupted and repeated
+    Seal(Box<SealArgs>),
 }
 
 /// The key, and what the file is: the signature says that it is this version of this component for this model.
@@ -54,6 +57,7 @@ pub async fn run(command: &Command) -> Result<()> {
     match command {
         Command::Sign(args) => sign(args),
         Command::CopyStore(args) => copy_store::run(args).await,
+        Command::Seal(args) => seal_firmware::run(args).await,
     }
 }
 

@@ -80,7 +80,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    async fn store(&self) -> Result<(SecretStore, Rights)> {
+    pub(crate) async fn store(&self) -> Result<(SecretStore, Rights)> {
         let keyring = self.master_keys.keyring(&self.nats.data_dir).await?;
         let (client, rights) = self.nats.client(RoleUser::Secrets).await?;
         Ok((SecretStore::new(client, Arc::new(keyring)), rights))

@@ -150,6 +150,7 @@ pub async fn start(args: &ServeArgs) -> Result<Serving> {
         Projections::follow(db.clone(), log, &tasks)
     };
     let secrets = SecretStore::new(waybill.clone(), Arc::clone(&checked.keyring));
+    let firmware_store = args.store.sealed(firmware_store, &secrets);
     let checks = vec![health::of_watermark(db.clone()), health::of_secrets(secrets.clone())];
     let mut parts =
         Parts { waybill, store, secrets, telemetry, db, projections, firmware_store, tasks, metrics, checks };

@@ -1,13 +1,16 @@
 //! Settings of the firmware store.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use command_api::{FIRMWARE_MAX_BYTES, UPLOAD_ABANDONED_AFTER};
+use event_store::SecretStore;
 use firmware_store::{FirmwareStore, Opening, Place, Store};
 use runtime::lifecycle::Tasks;
 
+use crate::firmware_keys::FirmwareKeys;
 use crate::tls::{trusting, trusting_nobody};
 
 /// Where the bytes of firmware are, and how they go in and out.
@@ -26,6 +29,9 @@ pub struct StoreArgs {
     /// Send downloads on to the bucket (302 to a presigned URL) in place of passing the bytes through
     #[arg(long, env = "WAYBILL_FIRMWARE_REDIRECT")]
     pub firmware_redirect: bool,
+    /// Seal new firmware in its store, each tenant's under keys of its own. What is sealed is read in any case, and is never sent on to the bucket
+    #[arg(long, env = "WAYBILL_FIRMWARE_SEAL")]
+    pub firmware_seal: bool,
     /// Largest firmware, in bytes
     #[arg(long, default_value_t = FIRMWARE_MAX_BYTES, env = "WAYBILL_FIRMWARE_MAX_BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     pub firmware_max_bytes: u64,
@@ -37,6 +43,11 @@ pub struct StoreArgs {
 impl StoreArgs {
     pub(crate) fn abandoned_after(&self) -> Duration {
         Duration::from_secs(self.upload_abandoned_seconds)
+    }
+
+    /// The store with the keys under which firmware is sealed in it.
+    pub(crate) fn sealed(&self, store: FirmwareStore, secrets: &SecretStore) -> FirmwareStore {
+        store.sealed(Arc::new(FirmwareKeys::new(secrets.clone())), self.firmware_seal)
     }
 
     /// Opens the stores. It asks no server.

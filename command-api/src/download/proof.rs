@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::http::StatusCode;
 use domain::values::Sha256Digest;
+use firmware_store::is_altered;
 use futures::future::{BoxFuture, Shared};
 use futures::{FutureExt, TryStreamExt};
 use object_store::path::Path as ObjectPath;
@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::pieces;
-use crate::firmware::broken_store;
+use crate::firmware::{broken_store, bytes_differ};
 use crate::http::Problem;
 use crate::state::App;
 
@@ -99,16 +99,24 @@ impl Proofs {
 async fn found(app: &App, path: &ObjectPath, sha256: Sha256Digest) -> object_store::Result<Found> {
     let got = app.objects.get(path).await?;
     let version = version(&got.meta);
-    let (mut bytes, mut hash) = (pieces::of(got), Sha256::new());
-    while let Some(chunk) = bytes.try_next().await? {
-        hash.update(&chunk);
-    }
-    let is_right = Sha256Digest(hash.finalize().into()) == sha256;
+    let digest = match digest(got).await {
+        Err(error) if is_altered(&error) => None,
+        digest => Some(digest?),
+    };
+    let is_right = digest == Some(sha256);
     if !is_right {
         metrics::counter!("waybill_firmware_bytes_differ_total").increment(1);
         tracing::error!(object = %path, "Stored firmware is not what was uploaded: it isn't given out.");
     }
     Ok(Found { version, is_right })
+}
+
+async fn digest(got: GetResult) -> object_store::Result<Sha256Digest> {
+    let (mut bytes, mut hash) = (pieces::of(got), Sha256::new());
+    while let Some(chunk) = bytes.try_next().await? {
+        hash.update(&chunk);
+    }
+    Ok(Sha256Digest(hash.finalize().into()))
 }
 
 fn version(meta: &ObjectMeta) -> String {
@@ -143,18 +151,13 @@ async fn proved(
     for _ in 0..REWRITTEN_MAX {
         let got = app.objects.get_opts(path, options.clone()).await.map_err(missing(app))?;
         if let Some(is_right) = app.proofs.of(path, &version(&got.meta)) {
-            return if is_right { Ok(got) } else { Err(differs()) };
+            return if is_right { Ok(got) } else { Err(bytes_differ()) };
         }
         drop(got);
         app.proofs.read(app, path, *sha256).await;
     }
     let detail = format!("the firmware store {} can't be read in time", app.firmware_store.name());
     Err(Problem::unavailable("firmware_store_unavailable", detail))
-}
-
-fn differs() -> Problem {
-    let detail = "the stored bytes are not those that were uploaded: they are not given out; see the runbook";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "firmware_bytes_differ", detail)
 }
 
 fn missing(app: &App) -> impl Fn(object_store::Error) -> Problem + '_ {

@@ -24,6 +24,7 @@ use tokio::time::Instant;
 
 use super::filename;
 use super::model::{INCOMING, incoming_path, object_path};
+use super::store_problem::broken_store;
 use crate::http::Problem;
 use crate::http::body::too_large;
 use crate::least_rate::{LeastRate, Progress};
@@ -47,11 +48,12 @@ pub(super) struct Incoming {
 /// Stores a part of the upload while measuring it. `for_minisign`: also what minisign signs.
 pub(super) async fn receive(
     app: &App,
+    tenant: &TenantId,
     field: &mut Field<'_>,
     progress: &mut Progress,
     for_minisign: bool,
 ) -> Result<Incoming, Problem> {
-    let path = incoming_path(clock::new_id());
+    let path = incoming_path(tenant, clock::new_id());
     let disposition = field.headers().get(header::CONTENT_DISPOSITION);
     let filename = disposition.and_then(|header| filename::uploaded(header.as_bytes()));
     let upload = app.objects.put_multipart(&path).await.map_err(broken_store(app))?;
@@ -147,7 +149,7 @@ pub(super) async fn sweep(app: &App) {
     // A file in a directory grows by whole parts. The slowest upload that is allowed takes this time for one part.
     let slowest_part = PART_BYTES as u64 / app.config.upload_least.bytes_per_second.max(1);
     for directory in app.firmware_store.directories() {
-        if let Err(error) = sweep_files(&directory.join(INCOMING), age + Duration::from_secs(slowest_part)).await {
+        if let Err(error) = sweep_directory(&directory.join(INCOMING), age + Duration::from_secs(slowest_part)).await {
             tracing::warn!(%error, "files of unfinished uploads could not be removed");
         }
     }
@@ -171,15 +173,27 @@ async fn sweep_objects(objects: &Arc<dyn ObjectStore>, age: Duration) {
     }
 }
 
-async fn sweep_files(directory: &std::path::Path, stale: Duration) -> std::io::Result<()> {
-    if !directory.exists() {
+/// Uploads are in a directory of their tenant. Those of older versions are beside these directories.
+async fn sweep_directory(incoming: &std::path::Path, stale: Duration) -> std::io::Result<()> {
+    if !incoming.exists() {
         return Ok(());
     }
+    sweep_files(incoming, stale).await?;
+    let mut entries = tokio::fs::read_dir(incoming).await?;
+    while let Some(entry) = entries.next_entry().await? {
+        if entry.file_type().await?.is_dir() {
+            sweep_files(&entry.path(), stale).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn sweep_files(directory: &std::path::Path, stale: Duration) -> std::io::Result<()> {
     let mut entries = tokio::fs::read_dir(directory).await?;
     while let Some(entry) = entries.next_entry().await? {
         // It may have been moved or removed a moment ago.
         let Ok(found) = entry.metadata().await else { continue };
-        if found.modified()?.elapsed().unwrap_or_default() > stale {
+        if found.is_file() && found.modified()?.elapsed().unwrap_or_default() > stale {
             tokio::fs::remove_file(entry.path()).await?;
         }
     }
@@ -252,15 +266,6 @@ fn unreadable(error: &MultipartError) -> Problem {
         return too_large();
     }
     Problem::bad_request(format!("the upload can't be read: {}", error.body_text()))
-}
-
-/// The problem for a store that fails. It names the store.
-pub(crate) fn broken_store(app: &App) -> impl Fn(object_store::Error) -> Problem + '_ {
-    |error| {
-        let store = app.firmware_store.name();
-        tracing::error!(store, %error, "The firmware store failed.");
-        Problem::unavailable("firmware_store_unavailable", format!("the firmware store {store} is not available"))
-    }
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use domain::Sealed;
-use domain::firmware::{FirmwareBytes, FirmwareMetadata, UpdateType};
+use domain::firmware::{FirmwareBytes, FirmwareMetadata, ImageEncryption, UpdateType};
 use domain::values::{TAGS_MAX, is_short_text};
 use domain::version::{VersionRequirement, compare_hardware};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::encryption::ImageEncryptionBody;
 use crate::fields::Checks;
 use crate::http::Problem;
 
@@ -56,6 +57,7 @@ pub(crate) struct UploadMetadata {
     is_security_update: bool,
     #[serde(default)]
     tags: BTreeMap<String, String>,
+    encryption: Option<ImageEncryptionBody>,
 }
 
 fn yes() -> bool {
@@ -82,6 +84,9 @@ impl UploadMetadata {
             checks.fail("max_hardware_version", "is below min_hardware_version: no device would fit");
         }
         checks.component("component", self.component());
+        if let Some(encryption) = &self.encryption {
+            encryption.check(&mut checks);
+        }
         checks.tags("tags", self.tags.iter().map(|(key, value)| (key, Some(value))));
         if self.hardware_versions.len() > TAGS_MAX || !self.hardware_versions.iter().all(|text| is_short_text(text)) {
             checks.fail("hardware_versions", format!("at most {TAGS_MAX} short texts"));
@@ -135,6 +140,7 @@ impl UploadMetadata {
             rollback_allowed: self.rollback_allowed,
             is_beta: self.is_beta,
             tags: self.tags,
+            encryption: self.encryption.map(ImageEncryption::from),
         }
     }
 }
@@ -175,6 +181,23 @@ mod tests {
     fn right_claims_in_either_case_are_taken() {
         let right = metadata(r#","file_size":3,"checksum_md5":"F97C5D29941BFB1B2FDAB0874906AB82""#);
         assert!(right.check_bytes(&bytes()).is_ok());
+    }
+
+    #[test]
+    fn an_encryption_has_two_short_names() {
+        let given = |text: &str| metadata(&format!(r#","encryption":{text}"#));
+        let right = given(r#"{"scheme":"aes-128-ctr","key_id":"fleet-7"}"#);
+        assert!(right.check().is_ok());
+        let kept = right.into_domain().encryption.unwrap();
+        assert_eq!((kept.scheme.as_str(), kept.key_id.as_str()), ("aes-128-ctr", "fleet-7"));
+        for (wrong, field) in [
+            (r#"{"scheme":"","key_id":"a"}"#.to_owned(), "encryption.scheme"),
+            (r#"{"scheme":"a b","key_id":"a"}"#.to_owned(), "encryption.scheme"),
+            (format!(r#"{{"scheme":"a","key_id":"{}"}}"#, "k".repeat(33)), "encryption.key_id"),
+        ] {
+            let problem = given(&wrong).check().unwrap_err();
+            assert_eq!(problem.errors()[0].field, field, "{wrong}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::encryption::ImageEncryptionBody;
 use super::signatures::SignatureBody;
 use crate::download::DownloadsBody;
 use crate::http::Done;
@@ -43,6 +44,7 @@ pub(crate) struct FirmwareBody {
     is_beta: bool,
     is_security_update: bool,
     tags: BTreeMap<String, String>,
+    encryption: Option<ImageEncryptionBody>,
     filename: Option<String>,
     /// Bytes
     file_size: u64,
@@ -123,6 +125,7 @@ impl FirmwareBody {
             is_beta: metadata.is_beta,
             is_security_update: metadata.is_security_update,
             tags: metadata.tags,
+            encryption: metadata.encryption.map(ImageEncryptionBody::from),
             filename: bytes.filename,
             file_size: bytes.size,
             checksum_md5: bytes.md5,
@@ -186,8 +189,8 @@ pub(crate) fn objects_of(tenant: &TenantId) -> ObjectPath {
 }
 
 /// Path of an upload until it is validated. No tenant has this name.
-pub(super) fn incoming_path(id: Uuid) -> ObjectPath {
-    ObjectPath::from(format!("{INCOMING}/{id}"))
+pub(super) fn incoming_path(tenant: &TenantId, id: Uuid) -> ObjectPath {
+    ObjectPath::from(format!("{INCOMING}/{tenant}/{id}"))
 }
 
 /// Path of unfinished uploads.

@@ -11,16 +11,17 @@ use domain::firmware::{
     RollbackNeed, SIGNATURES_MAX,
 };
 use domain::tenant::Tenant;
-use domain::{FirmwareId, Key};
+use domain::{FirmwareId, Key, TenantId};
 use event_store::CommandHash;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::incoming::{Incoming, arriving, broken_store, discard, next_chunk, receive};
+use super::incoming::{Incoming, arriving, discard, next_chunk, receive};
 use super::metadata::UploadMetadata;
 use super::model::{FirmwareBody, location, object_path};
 use super::removal::{self, Kept};
 use super::signatures::{self, SIGNATURE_PART_MAX_BYTES, SignatureRequest, Signed};
+use super::store_problem::broken_store;
 use crate::auth::Caller;
 use crate::devices::key::claim_for;
 use crate::http::commands::CommandHeaders;
@@ -78,7 +79,7 @@ pub(crate) async fn upload_firmware(
     let _transfer = app.transfers.upload(&caller.tenant)?;
     let tenant = app.tenants.get(&caller.tenant).await?;
     let mut parts = Parts::default();
-    let read = parts.read(&app, &tenant, form).await;
+    let read = parts.read(&app, &caller.tenant, &tenant, form).await;
     let (metadata, incoming, signatures) = match (read, parts) {
         (Ok(()), Parts { metadata: Some(metadata), file: Some(file), signatures }) => (metadata, file, signatures),
         (read, parts) => {
@@ -126,7 +127,7 @@ struct Parts {
 }
 
 impl Parts {
-    async fn read(&mut self, app: &App, tenant: &Tenant, mut form: Form) -> Result<(), Problem> {
+    async fn read(&mut self, app: &App, id: &TenantId, tenant: &Tenant, mut form: Form) -> Result<(), Problem> {
         let mut progress = Progress::new(app.config.upload_least);
         while let Some(mut field) = arriving(app, form.next_part()).await? {
             match field.name().unwrap_or_default() {
@@ -137,7 +138,8 @@ impl Parts {
                     self.metadata = Some(metadata);
                 }
                 "file" if self.file.is_none() => {
-                    self.file = Some(receive(app, &mut field, &mut progress, !tenant.trusted_keys.is_empty()).await?);
+                    self.file =
+                        Some(receive(app, id, &mut field, &mut progress, !tenant.trusted_keys.is_empty()).await?);
                 }
                 "signature" | "minisign" | "cosign_bundle" => {
                     if self.signatures.len() >= SIGNATURES_MAX {

@@ -88,6 +88,7 @@ pub(crate) fn facts() -> FirmwareSnapshot {
         requires_version: None,
         requires_reboot: true,
         rollback_allowed: true,
+        encryption: None,
         lack: None,
     }
 }

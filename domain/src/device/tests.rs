@@ -68,6 +68,7 @@ pub(super) fn firmware(version: &str) -> FirmwareSnapshot {
         requires_version: None,
         requires_reboot: true,
         rollback_allowed: true,
+        encryption: None,
         lack: None,
     }
 }

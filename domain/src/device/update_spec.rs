@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use crate::firmware::Lack;
+use crate::firmware::{ImageEncryption, Lack};
 use crate::ids::{CampaignId, FirmwareId};
 use crate::preconditions::Preconditions;
 use crate::values::{Priority, Sha256Digest, Transport};
@@ -35,6 +35,9 @@ pub struct FirmwareSnapshot {
     /// Whether devices that run it may go back.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub rollback_allowed: bool,
+    /// How the image is encrypted for the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<ImageEncryption>,
     /// What it lacks that the tenant asks for now. That may change at any time, so it is in no event, and each step that sends the firmware
     /// out judges it anew.
     #[serde(skip)]

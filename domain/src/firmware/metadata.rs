@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
+use super::encryption::ImageEncryption;
 use crate::device::FirmwareSnapshot;
 use crate::ids::FirmwareId;
 use crate::sealed::Sealed;
@@ -76,6 +77,8 @@ pub struct FirmwareMetadata {
     pub is_security_update: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<ImageEncryption>,
 }
 
 impl FirmwareMetadata {
@@ -100,6 +103,7 @@ impl FirmwareMetadata {
             requires_version: self.requires_version.clone(),
             requires_reboot: self.requires_reboot,
             rollback_allowed: self.rollback_allowed,
+            encryption: self.encryption.clone(),
             lack: None,
         }
     }

@@ -24,6 +24,7 @@ fn registered() -> FirmwareEvent {
         is_beta: false,
         is_security_update: false,
         tags: BTreeMap::new(),
+        encryption: None,
     };
     let bytes = FirmwareBytes {
         size: 3,

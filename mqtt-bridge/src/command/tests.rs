@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use domain::device::{
     COMMAND_NAME_MAX_BYTES, Device, DeviceEvent, FirmwareSnapshot, Limits, Profile, UpdateRef, UpdateSpec,
 };
+use domain::firmware::{ENCRYPTION_KEY_ID_MAX_BYTES, ENCRYPTION_SCHEME_MAX_BYTES, ImageEncryption};
 use domain::ids::{DEVICE_ID_MAX_BYTES, ORDINAL_MAX, TENANT_ID_MAX_BYTES};
 use domain::values::{COMPONENT_MAX_BYTES, Priority, Sha256Digest, Transport, VERSION_MAX_BYTES};
 use domain::{FirmwareId, Sealed};
@@ -28,6 +29,7 @@ fn spec(kind: UpdateKind, component: String, version: String) -> UpdateSpec {
             requires_version: None,
             requires_reboot: true,
             rollback_allowed: true,
+            encryption: None,
             lack: None,
         },
         campaign: None,
@@ -77,6 +79,9 @@ fn every_command_fits_with_the_longest_ids() {
             device(spec(kind, "c".repeat(COMPONENT_MAX_BYTES), "v".repeat(VERSION_MAX_BYTES)), ORDINAL_MAX, u16::MAX);
         for update in device.updates.values_mut() {
             (update.command_seq, update.spec.require_digest_report) = (u64::MAX, true);
+            let scheme = "s".repeat(ENCRYPTION_SCHEME_MAX_BYTES);
+            let key_id = "k".repeat(ENCRYPTION_KEY_ID_MAX_BYTES);
+            update.spec.firmware.encryption = Some(ImageEncryption { scheme, key_id });
         }
         device
     };
@@ -166,6 +171,17 @@ fn a_device_is_told_that_a_digest_is_required() {
     )
     .unwrap();
     assert_eq!(json(&command.payload)["report_digest"], true);
+}
+
+#[test]
+fn a_device_is_told_how_its_image_is_encrypted() {
+    let (tenant, id) = (TenantId::new("acme").unwrap(), DeviceId::new("d-1").unwrap());
+    let mut spec = spec(UpdateKind::Update, "firmware".into(), "2.1.0".into());
+    spec.firmware.encryption = Some(ImageEncryption { scheme: "aes-128-ctr".into(), key_id: "fleet-7".into() });
+    let links = |_: LinkRequest<'_>| "u".to_owned();
+    let command = desired((&tenant, &id), &device(spec, 17, 1), &links, &[], InstallWindow::Always, NOW).unwrap();
+    let wanted = serde_json::json!({"scheme": "aes-128-ctr", "key_id": "fleet-7"});
+    assert_eq!(json(&command.payload)["encryption"], wanted);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `commands`: commands to devices. Written here, read by firmware.
 
 use chrono::{DateTime, Utc};
-use domain::firmware::FirmwareSignature;
+use domain::firmware::{FirmwareSignature, ImageEncryption};
 use serde::Serialize;
 
 use super::PROTOCOL;
@@ -40,6 +40,19 @@ impl From<&FirmwareSignature> for Signature {
     }
 }
 
+/// How the firmware is encrypted for its devices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Encryption {
+    pub scheme: String,
+    pub key_id: String,
+}
+
+impl From<&ImageEncryption> for Encryption {
+    fn from(ImageEncryption { scheme, key_id }: &ImageEncryption) -> Self {
+        Self { scheme: scheme.clone(), key_id: key_id.clone() }
+    }
+}
+
 /// A command as sent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -60,6 +73,9 @@ pub enum CommandMessage {
         sha256: String,
         url: String,
         signatures: Vec<Signature>,
+        /// How the bytes are encrypted; absent if they aren't.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        encryption: Option<Encryption>,
         activate: bool,
         /// The device must report the SHA-256 of what it received.
         #[serde(skip_serializing_if = "std::ops::Not::not")]

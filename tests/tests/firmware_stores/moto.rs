@@ -100,6 +100,12 @@ impl Moto {
             .await;
     }
 
+    /// The bytes of an object.
+    pub(super) async fn bytes(&self, name: &str) -> Vec<u8> {
+        let reply = Client::new().get(self.at(&format!("/{name}"))).send().await.unwrap().error_for_status().unwrap();
+        reply.bytes().await.unwrap().to_vec()
+    }
+
     /// Writes an object without Waybill.
     pub(super) async fn put(&self, name: &str, bytes: Vec<u8>) {
         let request = Client::new().put(self.at(&format!("/{name}"))).header("authorization", SIGNED);

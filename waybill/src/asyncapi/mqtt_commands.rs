@@ -2,10 +2,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use domain::device::{COMMAND_EXPIRY_MAX_S, COMMAND_NAME_MAX_BYTES};
+use domain::firmware::{ENCRYPTION_KEY_ID_MAX_BYTES, ENCRYPTION_SCHEME_MAX_BYTES};
 use domain::ids::ORDINAL_MAX;
 use domain::values::VERSION_MAX_BYTES;
 use mqtt_bridge::command::{COMMAND_MAX_BYTES, COMMAND_TTL_S, RUN_MAX_BYTES, URL_MAX_BYTES};
-use mqtt_bridge::wire::{CommandMessage, CommandName, Kind, PROTOCOL, RunMessage, Signature};
+use mqtt_bridge::wire::{CommandMessage, CommandName, Encryption, Kind, PROTOCOL, RunMessage, Signature};
 use serde_json::{Map, Value, json};
 
 use super::schema_ref;
@@ -114,6 +115,12 @@ fn install_schema() -> Value {
             "expires_in_s": { "type": "integer", "description": "Seconds until then, for a device without a clock." },
         }),
     );
+    schema["properties"]["encryption"] = object(json!({
+        "scheme": { "type": "string", "maxLength": ENCRYPTION_SCHEME_MAX_BYTES },
+        "key_id": { "type": "string", "maxLength": ENCRYPTION_KEY_ID_MAX_BYTES },
+    }));
+    schema["properties"]["encryption"]["description"] =
+        "How the image is encrypted for the device, as its uploader said; `size` and `sha256` are of the encrypted bytes. Absent: it isn't.".into();
     with_window(&mut schema);
     schema
 }
@@ -187,6 +194,7 @@ pub(super) fn install() -> CommandMessage {
             key: "1f2e3d4c".to_owned(),
             sig: "bm90IGEgc2lnbmF0dXJl".to_owned(),
         }],
+        encryption: Some(Encryption { scheme: "aes-128-ctr".to_owned(), key_id: "fleet-7".to_owned() }),
         activate: true,
         report_digest: true,
         time,

@@ -12,7 +12,7 @@ use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use runtime::clock;
 
-use crate::firmware::incoming::broken_store;
+use crate::firmware::broken_store;
 use crate::http::Problem;
 use crate::state::App;
 

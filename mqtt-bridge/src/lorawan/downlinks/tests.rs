@@ -122,6 +122,7 @@ fn dispatched(ordinal: u32) -> Device {
             requires_version: None,
             requires_reboot: true,
             rollback_allowed: true,
+            encryption: None,
             lack: None,
         },
         campaign: None,
