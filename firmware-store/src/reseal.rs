@@ -214,8 +214,8 @@ mod tests {
     #[tokio::test]
     async fn what_has_its_digest_is_sealed_once_under_each_newest_key() {
         let (right, wrong) = (format!("acme/1/{ONE}"), format!("acme/2/{ONE}"));
-        let world = World::with(&[(&right, "one"), (&wrong, "two"), ("acme/3/documents/4", "{}"), ("globex/1/a", "b")]);
-        let world = world.await;
+        let stored = [(&*right, "one"), (&*wrong, "two"), ("acme/3/documents/4", "{}"), ("globex/1/a", "b")];
+        let world = World::with(&stored).await;
         let told = world.reseal().await;
         let sealed = |object: &str| Resealed::Sealed { object: object.to_owned() };
         let differs = Resealed::Differs { object: wrong.clone() };

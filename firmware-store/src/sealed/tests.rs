@@ -128,7 +128,7 @@ async fn what_was_changed_or_cut_gives_no_byte_of_its_chunk() {
     let chunk = |number: usize| HEAD_BYTES + number * SEALED_CHUNK_BYTES;
     let reordered =
         [&sealed[..chunk(0)], &sealed[chunk(1)..chunk(2)], &sealed[chunk(0)..chunk(1)], &sealed[chunk(2)..]];
-    let of_other = [&sealed[..chunk(0)], &[0; HEAD_BYTES - 20][..], &sealed[chunk(0) + HEAD_BYTES - 20..]];
+    let zeroed = [&sealed[..chunk(0)], &[0; HEAD_BYTES - 20][..], &sealed[chunk(0) + HEAD_BYTES - 20..]];
     let other_salt = [&sealed[..30], &[sealed[30] ^ 1][..], &sealed[31..]];
     for wrong in [
         // Whole chunks are missing at the end, or the first one is.
@@ -139,7 +139,7 @@ async fn what_was_changed_or_cut_gives_no_byte_of_its_chunk() {
         // The last chunk comes twice.
         [&sealed[..], &sealed[chunk(3)..]].concat(),
         reordered.concat(),
-        of_other.concat(),
+        zeroed.concat(),
         other_salt.concat(),
         b"XXXX".iter().chain(&sealed[4..]).copied().collect(),
     ] {

@@ -80,8 +80,9 @@ fn objects(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     own.chain(directories.iter().flat_map(|directory| objects(directory))).collect()
 }
 
+/// It would be at the beginning already.
 fn has_mark(bytes: &[u8]) -> bool {
-    bytes.windows(MARK.len()).any(|window| window == MARK)
+    bytes[..bytes.len().min(SMALL)].windows(MARK.len()).any(|window| window == MARK)
 }
 
 fn readable(directory: &Path) -> usize {
@@ -128,7 +129,8 @@ async fn firmware_is_sealed_in_its_store_and_its_keys_change() {
     world.restart_with(&SEALING).await;
     let api = world.operator().await;
     let after = Uploaded::new(&api, "2.0.0", SMALL).await;
-    assert_eq!(readable(&store), 2, "what was there before");
+    let kept = store.join(TENANT);
+    assert_eq!(readable(&kept), 2, "what was there before");
     are_given_out(&[&before, &large, &after]).await;
     a_device_is_told_of_the_encryption(&world, &api, &after).await;
 
@@ -137,7 +139,7 @@ async fn firmware_is_sealed_in_its_store_and_its_keys_change() {
     are_given_out(&[&before, &large, &after]).await;
     let done = seal(&world, &[]);
     assert!(done.contains("0 can't be sealed"), "{done}");
-    assert_eq!((objects(&store).len(), readable(&store)), (3, 0));
+    assert_eq!((objects(&kept).len(), readable(&kept)), (3, 0));
     are_given_out(&[&before, &large, &after]).await;
 
     // A new key. What was sealed under the old one, such as a backup, is lost with it.
