@@ -9,7 +9,7 @@ use waybill::stack::{Process, Spawner, free_port};
 use crate::directory::Directory;
 use crate::world::{PATIENCE, POLL, World};
 
-/// It wants a signature with each write, and doesn't check it.
+/// It wants a signature with each write and with the bytes of an object, and doesn't check it.
 const SIGNED: &str =
     "AWS4-HMAC-SHA256 Credential=id/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
 
@@ -102,8 +102,8 @@ impl Moto {
 
     /// The bytes of an object.
     pub(super) async fn bytes(&self, name: &str) -> Vec<u8> {
-        let reply = Client::new().get(self.at(&format!("/{name}"))).send().await.unwrap().error_for_status().unwrap();
-        reply.bytes().await.unwrap().to_vec()
+        let request = Client::new().get(self.at(&format!("/{name}"))).header("authorization", SIGNED);
+        request.send().await.unwrap().error_for_status().unwrap().bytes().await.unwrap().to_vec()
     }
 
     /// Writes an object without Waybill.
