@@ -17,6 +17,7 @@ use event_store::{EventStore, Followed, PositionToken, SecretStore, StoreError};
 use firmware_store::FirmwareStore;
 use metrics_exporter_prometheus::PrometheusHandle;
 use object_store::ObjectStore;
+use projections::devices::DeviceReads;
 use projections::{Db, Projections};
 use runtime::lifecycle::Tasks;
 use runtime::outward::Outward;
@@ -174,6 +175,7 @@ pub(crate) struct Shared {
     pub(crate) store: EventStore,
     pub(crate) projections: Projections,
     pub(crate) db: Db,
+    pub(crate) device_reads: DeviceReads,
     pub(crate) dead_letters: Option<DeadLetters>,
     pub(crate) telemetry: Option<Telemetry>,
     pub(crate) feed_consumers: Option<FeedConsumers>,
@@ -276,6 +278,7 @@ impl App {
         Self(Arc::new(Shared {
             store,
             projections,
+            device_reads: DeviceReads::new(db.clone(), tasks.clone()),
             db,
             dead_letters,
             telemetry,

@@ -8,6 +8,7 @@ pub mod deadlines;
 pub mod device_commands;
 mod device_now;
 mod device_queries;
+mod device_reads;
 mod device_row;
 pub mod devices;
 pub mod firmware;

@@ -9,7 +9,7 @@ use event_store::At;
 use projections::FLEET;
 
 use super::model::DeviceBody;
-use super::reading::{UNKNOWN, find};
+use super::reading::UNKNOWN;
 use crate::auth::Caller;
 use crate::http::past::{AsItWas, Beginning, MomentParams, as_it_was};
 use crate::http::path::DevicePath;
@@ -51,7 +51,12 @@ pub(crate) async fn get_device(
         })
         .await;
     }
-    let reading = ReadOfOne::begin(&app, &caller, min_position, &[FLEET], &key).await?;
-    let (_, view) = find(&app, &caller, reading, id.as_str()).await?;
+    let mut reading = ReadOfOne::begin(&app, &caller, min_position, &[FLEET], &key).await?;
+    let view = loop {
+        match app.device_reads.get(&caller.tenant, &id).await? {
+            Some(view) => break view,
+            None => reading.look_again(UNKNOWN, |_| true).await?,
+        }
+    };
     Ok(Found { version: view.row.version, resource: DeviceBody::from(view) }.into_response())
 }

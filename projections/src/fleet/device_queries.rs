@@ -210,6 +210,17 @@ pub async fn get(tx: &mut ReadTx, tenant: &TenantId, device_id: &str) -> Result<
     row.as_ref().map(read).transpose()
 }
 
+/// Several devices, in any order. Those that don't exist are left out.
+pub(super) async fn get_many(
+    tx: &mut ReadTx,
+    tenant: &TenantId,
+    device_ids: &[&str],
+) -> Result<Vec<DeviceView>, DbError> {
+    let sql = format!("SELECT {} FROM {FROM} WHERE t.tenant = $1 AND t.device_id = ANY ($2)", columns());
+    let rows = sqlx::query(&sql).bind(tenant.as_str()).bind(device_ids).fetch_all(&mut *tx.0).await?;
+    rows.iter().map(read).collect()
+}
+
 /// Devices of all tenants with an update that has begun or a command under way, after `after` in the order of tenant and id.
 pub async fn with_retained_command(
     db: &Db,

@@ -5,6 +5,7 @@ use domain::values::FIRMWARE_COMPONENT;
 use sqlx::PgConnection;
 
 pub use super::device_queries::{DeviceFilter, DeviceView, get, list, with_retained_command};
+pub use super::device_reads::DeviceReads;
 pub use super::device_row::DeviceRow;
 use crate::db::DbError;
 use crate::decode::Decoded;

@@ -9,6 +9,7 @@ mod blue_green;
 mod campaigns;
 mod credentials;
 mod device_commands;
+mod device_reads;
 mod document_contents;
 mod downloads;
 mod endings;
