@@ -10,7 +10,7 @@ use domain::{DeviceId, TenantId, UpdateId};
 use serde::Serialize;
 
 use crate::install_window::InstallWindow;
-use crate::wire::{CommandMessage, CommandName, Encryption, Kind, PROTOCOL, RunMessage, Signature};
+use crate::wire::{CommandMessage, CommandName, Kind, PROTOCOL, RunMessage, Signature};
 
 /// Largest command, in bytes: what the smallest devices can take.
 pub const COMMAND_MAX_BYTES: usize = 1_024;
@@ -197,7 +197,7 @@ fn install(
         sha256: firmware.sha256.to_string(),
         url,
         signatures: signatures.iter().map(Signature::from).collect(),
-        encryption: firmware.encryption.as_ref().map(Encryption::from),
+        encryption: firmware.encryption.as_ref().map(|encryption| Box::new(encryption.into())),
         activate: update.spec.activate,
         report_digest: update.spec.require_digest_report,
         time: now.trunc_subsecs(0),

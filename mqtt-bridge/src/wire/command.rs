@@ -75,7 +75,7 @@ pub enum CommandMessage {
         signatures: Vec<Signature>,
         /// How the bytes are encrypted; absent if they aren't.
         #[serde(skip_serializing_if = "Option::is_none")]
-        encryption: Option<Encryption>,
+        encryption: Option<Box<Encryption>>,
         activate: bool,
         /// The device must report the SHA-256 of what it received.
         #[serde(skip_serializing_if = "std::ops::Not::not")]

@@ -194,7 +194,7 @@ pub(super) fn install() -> CommandMessage {
             key: "1f2e3d4c".to_owned(),
             sig: "bm90IGEgc2lnbmF0dXJl".to_owned(),
         }],
-        encryption: Some(Encryption { scheme: "aes-128-ctr".to_owned(), key_id: "fleet-7".to_owned() }),
+        encryption: Some(Box::new(Encryption { scheme: "aes-128-ctr".to_owned(), key_id: "fleet-7".to_owned() })),
         activate: true,
         report_digest: true,
         time,

@@ -231,7 +231,7 @@ fn uplink(sequence: u64, f_cnt: u32, message: DeviceCommand) -> DeviceCommand {
 
 #[test]
 fn a_boot_in_an_uplink_that_another_process_handles_late_changes_nothing() {
-    let installing = || vec![online(), vec![update_to("2.0.0"), says(S::Installing)]].concat();
+    let installing = || [online(), vec![update_to("2.0.0"), says(S::Installing)]].concat();
     let fell_back = [installing(), vec![uplink(30, 8, status("b3", "1.0.0"))]].concat();
     given(fell_back.clone()).when(uplink(20, 7, status("b2", "2.0.0"))).then(&["device.reported_late 2.0.0"]);
     given(fell_back.clone()).when(uplink(30, 8, status("b3", "1.0.0"))).then(&[]);
