@@ -20,8 +20,10 @@ use crate::db::{Db, DbError, ReadTx};
 
 pub use facets::{Facets, Frequency, facets};
 
-/// Most records that one query returns: with the largest records 50 MiB.
+/// Most records that one query returns.
 const RECORDS_READ_MAX: i64 = 100;
+/// Bytes of records after which a query returns no further one, and a page ends: the plan of a large campaign has records of 130 KB.
+const BYTES_READ_MAX: usize = 1024 * 1024;
 /// Positions of the log that one query looks at, if it has to look at each record.
 const SPAN_RECORDS: u64 = 100_000;
 /// Positions of the log that are looked at for one page. A page at this limit may have fewer events than were asked for.
@@ -98,9 +100,11 @@ pub async fn audit(
     if is_before_rebuild(&mut tx).await? {
         return Err(DbError::NotMade("the archive has to be rebuilt first: waybill rebuild archive".to_owned()));
     }
-    let mut scan = Scan { tenant, filter, order, until, at: after.unwrap_or(order.beginning(until)), entries: vec![] };
+    let mut scan =
+        Scan { tenant, filter, order, until, at: after.unwrap_or(order.beginning(until)), entries: vec![], bytes: 0 };
     let mut looked = 0;
-    while !scan.is_at_end() && looked < LOOKED_THROUGH_MAX && scan.entries.len() <= limit {
+    while !scan.is_at_end() && looked < LOOKED_THROUGH_MAX && scan.entries.len() <= limit && scan.bytes < BYTES_READ_MAX
+    {
         looked += scan.step(&mut tx).await?;
     }
     let Scan { mut entries, at, .. } = scan;
@@ -182,6 +186,8 @@ struct Scan<'a> {
     /// Everything up to this place is done.
     at: Position,
     entries: Vec<AuditEntry>,
+    /// Of the records that have these entries.
+    bytes: usize,
 }
 
 impl Scan<'_> {
@@ -194,15 +200,18 @@ impl Scan<'_> {
         let from = self.at.sequence;
         let (low, high) = self.span();
         let rows = self.select(tx, low, high).await?;
+        let found: i64 = rows.first().map_or(Ok(0), |row| row.try_get("found"))?;
         let records: Vec<_> = rows.iter().map(read).collect::<Result<_, DbError>>()?;
         let edge = match self.order {
             Order::OldestFirst => high,
             Order::NewestFirst => low,
         };
-        let is_full = records.len() as i64 >= RECORDS_READ_MAX;
+        let is_full = found >= RECORDS_READ_MAX || found > records.len() as i64;
         let last = records.last().map(|record| record.position).filter(|_| is_full);
         for record in records {
+            let bytes = record.bytes;
             let mut events = self.filter.entries_of(record);
+            self.bytes += if events.is_empty() { 0 } else { bytes };
             if self.order == Order::NewestFirst {
                 events.reverse();
             }
@@ -230,9 +239,13 @@ impl Scan<'_> {
             Order::OldestFirst => "ASC",
             Order::NewestFirst => "DESC",
         };
+        // Bodies that aren't returned aren't read: PostgreSQL knows their lengths.
         let sql = format!(
-            "SELECT position, stored_at, subject, body, sha256 FROM records WHERE {}
-             ORDER BY position {direction} LIMIT {RECORDS_READ_MAX}",
+            "WITH r AS MATERIALIZED (SELECT position, octet_length(body) AS bytes FROM records WHERE {}
+               ORDER BY position {direction} LIMIT {RECORDS_READ_MAX}),
+             s AS (SELECT position, sum(bytes) OVER (ORDER BY position {direction}) - bytes AS before, count(*) OVER () AS found FROM r)
+             SELECT position, stored_at, subject, body, sha256, found FROM s JOIN records USING (position)
+             WHERE before < {BYTES_READ_MAX} AND tenant = $1 ORDER BY position {direction}",
             conditions.join(" AND ")
         );
         let bound = |position: u64| i64::try_from(position).unwrap_or(i64::MAX);
@@ -323,6 +336,8 @@ struct Stored {
     position: u64,
     stored_at: DateTime<Utc>,
     key: AggregateKey,
+    /// Of the body.
+    bytes: usize,
     /// Not of a record that was changed.
     record: Result<Record, StoreError>,
 }
@@ -333,12 +348,13 @@ fn read(row: &PgRow) -> Result<Stored, DbError> {
     let subject: &str = row.try_get("subject")?;
     let key = event_store::subject::parse(subject)
         .ok_or_else(|| DbError::Invalid(format!("the archived record at {position}: no subject of the log")))?;
+    let bytes = body.len();
     let record = if Sha256::digest(&body)[..] == digest[..] {
         Record::decode(position, &body)
     } else {
         Err(StoreError::Corrupt { position, reason: "the archived record was changed".to_owned() })
     };
-    Ok(Stored { position, stored_at: row.try_get("stored_at")?, key, record })
+    Ok(Stored { position, stored_at: row.try_get("stored_at")?, key, bytes, record })
 }
 
 impl Stored {

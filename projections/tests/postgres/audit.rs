@@ -207,3 +207,38 @@ async fn a_record_that_cannot_be_read_has_its_place_in_the_audit() {
     let page = archive::audit(&world.db, &world.tenant, &typed, Order::NewestFirst, last, None, 1).await.unwrap();
     assert!(page.entries.is_empty(), "{page:?}");
 }
+
+/// Bytes of a text that makes a record large, and the number of such records: together 2.4 MB.
+const LARGE: usize = 200_000;
+const LARGE_RECORDS: usize = 12;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_large_records_ends_early_and_none_is_left_out() {
+    let world = World::start().await;
+    for number in 0..LARGE_RECORDS {
+        world.firmware_with(&format!("{number}.0.0"), Some("x".repeat(LARGE))).await;
+    }
+    world.register("d-1").await;
+    world.settles().await;
+    let (all, until) = (logged(&world).await, world.head().await);
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        let (mut seen, mut pages, mut after) = (Vec::new(), 0, None);
+        loop {
+            let filter = AuditFilter::default();
+            let page = archive::audit(&world.db, &world.tenant, &filter, order, until, after, 50).await.unwrap();
+            assert!(page.entries.len() <= 7, "{}", page.entries.len());
+            seen.extend(page.entries.iter().map(archive::AuditEntry::position));
+            pages += 1;
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        let mut wanted: Vec<Position> = all.iter().map(|event| event.position).collect();
+        if order == Order::NewestFirst {
+            wanted.reverse();
+        }
+        assert_eq!(seen, wanted, "{order:?}");
+        assert!(pages >= 2, "{pages}");
+    }
+}

@@ -160,10 +160,14 @@ impl World {
     }
 
     pub(crate) async fn firmware(&self, version: &str) -> FirmwareSnapshot {
+        self.firmware_with(version, None).await
+    }
+
+    pub(crate) async fn firmware_with(&self, version: &str, changelog: Option<String>) -> FirmwareSnapshot {
         let id = FirmwareId::derive(&self.tenant, "M", "firmware", version);
         let metadata = serde_json::json!({
             "name": "F", "version": version, "device_model": "M", "component": "firmware", "update_type": "firmware",
-            "rollback_allowed": true, "requires_reboot": true,
+            "rollback_allowed": true, "requires_reboot": true, "changelog": changelog,
         });
         let bytes = FirmwareBytes {
             size: 3,

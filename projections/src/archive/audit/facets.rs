@@ -44,7 +44,7 @@ pub async fn facets(
     if is_before_rebuild(&mut tx).await? {
         return Err(DbError::NotMade("the archive has to be rebuilt first: waybill rebuild archive".to_owned()));
     }
-    let mut scan = Scan { tenant, filter, order, until, at: order.beginning(until), entries: vec![] };
+    let mut scan = Scan { tenant, filter, order, until, at: order.beginning(until), entries: vec![], bytes: 0 };
     let (mut found, mut looked) = (Facets::default(), 0);
     let [mut types, mut actors, mut aggregates]: [HashMap<String, u64>; 3] = Default::default();
     while !scan.is_at_end() && looked < LOOKED_THROUGH_MAX && found.events < COUNTED_MAX {
