@@ -18,14 +18,14 @@ use crate::state::App;
 
 /// How long a series is that names no beginning.
 const LENGTH_DEFAULT: TimeDelta = TimeDelta::days(30);
-/// Most times of a series that names no step.
-const POINTS_DEFAULT_MAX: usize = 200;
+/// Most times of a series that names no step, or no beginning.
+const POINTS_DEFAULT_MAX: u16 = 200;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SeriesParams {
-    /// The first time; by default 30 days before `to`. It is moved to the beginning of its minute, its hour or its day (UTC), as `step` asks.
+    /// The first time; by default 30 days before `to`, or 200 steps if that is less. It is moved to the beginning of its minute, its hour or its day (UTC), as `step` asks.
     from: Option<DateTime<Utc>>,
     /// The last time; by default now. 422 for a time in the future.
     to: Option<DateTime<Utc>>,
@@ -118,14 +118,17 @@ fn stretch(
         let now = now.to_rfc3339_opts(SecondsFormat::Millis, true);
         return Err(Problem::invalid("to", format!("is in the future: it is {now}")));
     }
-    let from = from.unwrap_or(to - LENGTH_DEFAULT);
+    let known = |word| Step::ALL.into_iter().find(|step| step.word() == word).ok_or_else(unknown_step);
+    let step = step.map(known).transpose()?;
+    let longest = step.map_or(LENGTH_DEFAULT, |step| LENGTH_DEFAULT.min(step.length() * i32::from(POINTS_DEFAULT_MAX)));
+    let from = from.unwrap_or(to - longest);
     if from > to {
         return Err(refused("from", "is after to"));
     }
-    let fits = |step: &Step| step.points(from, to) <= POINTS_DEFAULT_MAX;
+    let fits = |step: &Step| step.points(from, to) <= POINTS_DEFAULT_MAX.into();
     let step = match step {
         None => Step::ALL.into_iter().find(fits).ok_or_else(|| refused("from", "is too long before to"))?,
-        Some(word) => Step::ALL.into_iter().find(|step| step.word() == word).ok_or_else(unknown_step)?,
+        Some(step) => step,
     };
     match step.points(from, to) {
         points if points > POINTS_MAX => {
@@ -155,7 +158,8 @@ mod tests {
         assert_eq!(told(at("2030-03-31T11:00:00Z"), None, None), Ok("1m"));
         assert_eq!(told(at("2029-03-31T11:00:00Z"), None, None), Ok("7d"));
         assert_eq!(told(at("2029-03-31T11:00:00Z"), None, Some("1d")), Ok("1d"));
-        assert_eq!(told(None, None, Some("1m")), Err((400, "step".into())));
+        assert_eq!(told(None, None, Some("1m")), Ok("1m"), "from a later time on");
+        assert_eq!(told(at("2030-03-30T11:00:00Z"), None, Some("1m")), Err((400, "step".into())));
         assert_eq!(told(None, None, Some("2h")), Err((400, "step".into())));
         assert_eq!(told(at("1990-01-01T00:00:00Z"), None, None), Err((400, "from".into())));
         assert_eq!(told(at("2030-03-31T11:00:00Z"), at("2030-03-30T00:00:00Z"), None), Err((400, "from".into())));

@@ -114,7 +114,7 @@ async fn a_parameter_that_nobody_knows_is_refused() {
         (Method::PATCH, "/devices/d-1?if_match=1"),
         (Method::GET, "/devices/d-1/history?type=device.held"),
         (Method::GET, "/devices/d-1/updates?phase=failed"),
-        (Method::GET, "/devices/d-1/firmware-history?version=2.0.0"),
+        (Method::GET, "/devices/d-1/firmware-history?phase=confirmed"),
         (Method::GET, "/campaigns/00000000-0000-0000-0000-000000000001/history?from=1"),
         (Method::GET, "/firmware/00000000-0000-0000-0000-000000000001/history?from=1"),
         (Method::GET, "/campaigns/00000000-0000-0000-0000-000000000001/devices?phase=nonsense"),
