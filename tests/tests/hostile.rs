@@ -62,7 +62,8 @@ async fn furnish(world: &World) -> Vec<(&'static str, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_gets_where_they_do_not_belong() {
-    let world = World::start_closed().await;
+    // An attacker whom the limit of requests stops would hide a gap.
+    let world = World::start_closed_with(&["--address-requests-per-second", "0"]).await;
     let known = furnish(&world).await;
     let operations = operations(&world, &known).await;
     let log = world.log().await;

@@ -32,7 +32,7 @@ const WITHOUT_ROWS: [(&str, &str); 21] = [
     ("/settings?tab=Registration", "No device can register itself"),
     ("/settings?tab=Trusted+keys", "No key is trusted"),
     ("/settings?tab=ChirpStack", "The tenant has no connection to a ChirpStack"),
-    ("/settings?tab=Sessions", "session"),
+    ("/settings?tab=Sessions", "this one"),
 ];
 
 /// The same pages when there is one thing of each kind.
