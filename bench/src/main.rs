@@ -6,6 +6,7 @@ mod authentication;
 mod baseline;
 mod campaign;
 mod ceilings;
+mod console_pages;
 mod cpu;
 mod devices;
 mod downloads;

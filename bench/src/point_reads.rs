@@ -50,7 +50,7 @@ pub(crate) async fn run(world: &World, service: &Service, devices: usize, report
             .cpu(&used, reads)
             .ceiling("a bare prepared SELECT by primary key", bare)
             .ceiling("/health", health)
-            .limited_by("HTTP, and two round trips to PostgreSQL"),
+            .limited_by("HTTP on the processors that the client uses, too"),
     );
     Ok(())
 }

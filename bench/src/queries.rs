@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use waybill::serve::SHUTDOWN_TIMEOUT;
 use waybill::stack::Tools;
 
+use crate::console_pages;
 use crate::fleet::{Fleet, MODEL, OLD_VERSION, SITES, device_id, patience};
 use crate::point_reads;
 use crate::report::{Measurement, Report, percentile};
@@ -63,6 +64,7 @@ pub(crate) async fn run(tools: &Tools, devices: usize, samples: usize, report: &
                 .await?;
         times.add(&format!("queries.{name}"), devices, report);
     }
+    console_pages::run(&service, devices, &campaign, updated, report).await?;
     point_reads::run(&world, &service, devices, report).await?;
     service.stop().await;
     world.stop().await;
