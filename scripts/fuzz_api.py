@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 
 PROGRAM = Path(os.environ.get("CARGO_TARGET_DIR", "target")) / "debug" / "waybill"
-EXAMPLES = int(os.environ.get("WAYBILL_FUZZ_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("WAYBILL_FUZZ_EXAMPLES", "10"))
 SEED = os.environ.get("WAYBILL_FUZZ_SEED", "1")
 # Longest time of the whole, in seconds.
 TIME_MAX_S = 180
