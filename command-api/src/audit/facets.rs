@@ -27,7 +27,7 @@ pub(crate) struct FacetsBody {
     /// Events that were stored after it are not counted.
     #[schema(example = "1790000000123-42")]
     at_position: String,
-    /// How many events are counted: at most some 10,000.
+    /// How many events are counted: at most some 4,000.
     events: u64,
     /// Whether these are all that match.
     is_complete: bool,
@@ -43,7 +43,7 @@ pub(crate) struct FacetsBody {
 
 /// Count a tenant's events
 ///
-/// By type, actor and type of aggregate: of the latest 10,000 events that match the filters, with `order=asc` of the first. At most 1,000,000 records
+/// By type, actor and type of aggregate: of the latest 4,000 events that match the filters, with `order=asc` of the first. At most 1,000,000 records
 /// are searched for them.
 #[utoipa::path(
     get, path = "/audit/facets", tag = "audit", params(AuditFilters, TypeParams, PositionParams),

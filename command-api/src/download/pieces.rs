@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream};
@@ -16,6 +17,10 @@ pub(super) type Chunks = BoxStream<'static, Result<Bytes, Error>>;
 
 /// Bytes of a piece of a file. Each download under way has one in memory.
 const PIECE_BYTES: u64 = 64 * 1024;
+/// Bytes of a piece for a client that takes pieces fast: fewer and larger pieces cost less. Slow clients, of which there are many, have small ones.
+const FAST_PIECE_BYTES: u64 = 512 * 1024;
+/// A client that has taken a piece within this time is fast.
+const FAST: Duration = Duration::from_millis(5);
 
 /// The bytes of a stored object.
 pub(super) fn of(got: GetResult) -> Chunks {
@@ -27,14 +32,31 @@ pub(super) fn of(got: GetResult) -> Chunks {
 }
 
 fn of_file(file: File, Range { start, end }: Range<u64>) -> impl futures::Stream<Item = io::Result<Bytes>> {
-    stream::try_unfold((Arc::new(file), start), move |(file, at)| async move {
+    let first = Place { file: Arc::new(file), at: start, size: PIECE_BYTES, given: None };
+    stream::try_unfold(first, move |place| async move {
+        let Place { file, at, size, given } = place;
         if at >= end {
             return Ok(None);
         }
-        let (read, length) = (Arc::clone(&file), PIECE_BYTES.min(end - at));
+        let size = match given {
+            None => size,
+            Some(given) if given.elapsed() < FAST => (2 * size).min(FAST_PIECE_BYTES),
+            Some(_) => PIECE_BYTES,
+        };
+        let (read, length) = (Arc::clone(&file), size.min(end - at));
         let piece = tokio::task::spawn_blocking(move || piece(&read, at, length)).await.map_err(io::Error::other)??;
-        Ok(Some((piece, (file, at + length))))
+        Ok(Some((piece, Place { file, at: at + length, size, given: Some(Instant::now()) })))
     })
+}
+
+/// Where the reading of a file has come to.
+struct Place {
+    file: Arc<File>,
+    at: u64,
+    /// Of the piece before.
+    size: u64,
+    /// When that piece was given; none at the beginning.
+    given: Option<Instant>,
 }
 
 fn piece(file: &File, at: u64, length: u64) -> io::Result<Bytes> {
@@ -60,16 +82,22 @@ mod tests {
         let directory = std::env::temp_dir().join(format!("waybill-pieces-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
         let store = LocalFileSystem::new_with_prefix(&directory).unwrap();
-        let bytes: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..4_000_000_u32).map(|n| (n % 251) as u8).collect();
         let path = Path::from("a");
         store.put(&path, bytes.clone().into()).await.unwrap();
-        for range in [0..200_000_u64, 0..1, 65_535..65_537, 199_999..200_000, 1_000..140_000] {
+        for range in [0..4_000_000_u64, 0..1, 65_535..65_537, 3_999_999..4_000_000, 1_000..1_400_000] {
             let options = GetOptions { range: Some(range.clone().into()), ..GetOptions::default() };
             let got = store.get_opts(&path, options).await.unwrap();
             let pieces: Vec<Bytes> = of(got).try_collect().await.unwrap();
-            assert!(pieces.iter().all(|piece| piece.len() as u64 <= PIECE_BYTES));
+            assert!(pieces.iter().all(|piece| piece.len() as u64 <= FAST_PIECE_BYTES));
             let range = range.start as usize..range.end as usize;
             assert!(pieces.concat() == bytes[range.clone()], "{range:?}");
+        }
+        let got = store.get(&path).await.unwrap();
+        let mut pieces = of(got);
+        while let Some(piece) = pieces.try_next().await.unwrap() {
+            assert!(piece.len() as u64 <= PIECE_BYTES, "a slow client has small pieces");
+            tokio::time::sleep(FAST).await;
         }
         std::fs::remove_dir_all(&directory).unwrap();
     }

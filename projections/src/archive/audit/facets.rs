@@ -11,7 +11,7 @@ use crate::archive::read::is_before_rebuild;
 use crate::db::{Db, DbError};
 
 /// Most events that are counted.
-const COUNTED_MAX: u64 = 10_000;
+const COUNTED_MAX: u64 = 4_000;
 /// Most values of a facet: the most frequent ones.
 const VALUES_MAX: usize = 50;
 
@@ -32,7 +32,7 @@ pub struct Facets {
     pub aggregates: Vec<Frequency>,
 }
 
-/// Counts the events that match up to a position: at most 10,000, and some more of the last records.
+/// Counts the events that match up to a position: at most 4,000, and some more of the last records.
 pub async fn facets(
     db: &Db,
     tenant: &TenantId,
